@@ -1,0 +1,3 @@
+module k3dasync.dev/runtime-wrapper
+
+go 1.19
