@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What dev/engine and dev/images share. Sourced, not run.
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where dockerd and iptables are, also for users who aren't root
+
+# Everything the scripts keep is below this directory, so that removing it removes them.
+base=${K3DASYNC_DEV_STATE:-${XDG_STATE_HOME:-${HOME:-/tmp}/.local/state}/k3dasync-dev}
+[[ $base == /* ]] || base=$PWD/$base
+
+say() { printf 'dev/%s: %s\n' "${0##*/}" "$*" >&2; }
+
+fail() {
+    local code=$1
+    shift
+    say "$@"
+    exit "$code"
+}
+
+# usage: the head comment of the script, up to its first command.
+usage() {
+    sed -n '2,/^set /{s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
+}
+
+# packages_of PROGRAM=PACKAGE…: prints the packages whose program is not there.
+packages_of() {
+    local pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}"
+    done
+}
+
+# install LOG PACKAGE…: from the machine's distribution, as root. Fails where that can't be.
+install() {
+    local log=$1
+    shift
+    command -v apt-get >/dev/null || return
+    say "installing $*"
+    without_services apt_install "$log" "$@"
+}
+
+apt_install() {
+    local log=$1
+    shift
+    local -a command=(as_root env DEBIAN_FRONTEND=noninteractive
+        apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 "$@")
+    "${command[@]}" >"$log" 2>&1 || { apt_update "$log" && "${command[@]}" >>"$log" 2>&1; }
+}
+
+# A new machine has no package lists, an old one lists whose files are gone.
+apt_update() { as_root apt-get update >>"$1" 2>&1; }
+
+# Installing docker.io would start an engine for the whole machine. We want our own one only.
+without_services() {
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [[ -e $policy ]]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    "$@" || status=$?
+    as_root rm -f "$policy"
+    return "$status"
+}
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo_command "$@"; fi
+}
+
+# sudo asks for a password only where somebody can type it.
+sudo_command() {
+    local -a command=(sudo)
+    [[ -t 0 ]] || command+=(--non-interactive)
+    "${command[@]}" "$@"
+}
+
+# compile DIRECTORY TARGET [go build's arguments…]: a static program of ours; they use the standard library only.
+compile() {
+    local directory=$1 target=$2
+    shift 2
+    (cd "$directory" && env CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOPROXY=off GOCACHE="$base/go-cache" \
+        go build -trimpath "$@" -o "$target" . >&2)
+}
