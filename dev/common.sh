@@ -79,6 +79,6 @@ sudo_command() {
 compile() {
     local directory=$1 target=$2
     shift 2
-    (cd "$directory" && env CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOPROXY=off GOCACHE="$base/go-cache" \
+    (cd "$directory" && env CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOPROXY=off \
         go build -trimpath "$@" -o "$target" . >&2)
 }

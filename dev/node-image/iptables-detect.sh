@@ -3,7 +3,7 @@
 #
 # The engine writes the rules of the embedded DNS with its host's iptables: through nftables, or the older way.
 # Neither sees the rules of the other. The real node image decides like this, too.
-if [ -s /proc/net/ip_tables_names ] && xtables-legacy-multi iptables-save | grep -q '^-A'; then
+if grep -q . /proc/net/ip_tables_names 2>/dev/null && xtables-legacy-multi iptables-save | grep -q '^-A'; then
     exec xtables-legacy-multi "${0##*/}" "$@"
 fi
 exec xtables-nft-multi "${0##*/}" "$@"

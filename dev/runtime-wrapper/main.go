@@ -15,18 +15,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
-// runc is the runtime that does the work; dev/engine sets its full path at
-// build time (-ldflags -X), because a shim's PATH is its daemon's.
-var runc = "runc"
+// runc is the runtime that does the work; dev/engine sets the path that this
+// machine has at build time (-ldflags -X).
+var runc = "/usr/sbin/runc"
 
 func main() {
 	if err := relax(os.Args[1:]); err != nil {
@@ -34,10 +34,7 @@ func main() {
 		// what it can't know is that we left the request as it was.
 		fmt.Fprintln(os.Stderr, "runtime-wrapper: request left as it was:", err)
 	}
-	path, err := exec.LookPath(runc)
-	if err == nil {
-		err = syscall.Exec(path, append([]string{runc}, os.Args[1:]...), os.Environ())
-	}
+	err := syscall.Exec(runc, append([]string{runc}, os.Args[1:]...), os.Environ())
 	fmt.Fprintf(os.Stderr, "runtime-wrapper: cannot run %s: %v\n", runc, err)
 	os.Exit(127)
 }
@@ -64,29 +61,34 @@ func relax(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return os.WriteFile(path, relaxed, 0o600) // an existing file keeps its mode
+	return overwrite(path, relaxed, len(request))
 }
 
-// runc's flags that take their value from the next argument. All other flags
-// are switches, or carry their value after "=".
-var (
-	globalValues = words("root log log-format criu rootless")
-	verbValues   = map[string]map[string]bool{
-		"create":  words("bundle b console-socket pid-file preserve-fds"),
-		"run":     words("bundle b console-socket pid-file preserve-fds"),
-		"restore": words("bundle b console-socket pid-file image-path work-path manage-cgroups-mode empty-ns lsm-profile lsm-mount-context"),
-		"exec": words("process p console-socket pid-file cwd env e user u additional-gids g process-label apparmor " +
-			"cap c preserve-fds cgroup"),
+// overwrite writes over a file's old bytes and fills up with blanks, which JSON
+// ignores: half the time of truncating it and allocating it anew.
+func overwrite(path string, data []byte, size int) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
+	for len(data) < size {
+		data = append(data, ' ')
+	}
+	if _, err = file.Write(data); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// Of runc's flags these take their value from the next argument. All others are
+// switches, or carry their value after "=".
+const (
+	globalValues = " root log log-format criu rootless "
+	createValues = " bundle b console-socket pid-file preserve-fds image-path work-path manage-cgroups-mode empty-ns " +
+		"lsm-profile lsm-mount-context "
+	execValues = " process p console-socket pid-file cwd env e user u additional-gids g process-label apparmor cap c " +
+		"preserve-fds cgroup "
 )
-
-func words(s string) map[string]bool {
-	set := map[string]bool{}
-	for _, word := range strings.Fields(s) {
-		set[word] = true
-	}
-	return set
-}
 
 // requestFile finds the file that says what the container's process shall get:
 // the bundle's config.json (a whole spec) or exec's --process (a process alone).
@@ -96,19 +98,19 @@ func requestFile(args []string) (path string, wholeSpec bool) {
 	if len(rest) == 0 {
 		return "", false
 	}
-	valued, starts := verbValues[rest[0]]
-	if !starts {
-		return "", false
-	}
-	given, _ := flags(rest[1:], valued)
-	if rest[0] == "exec" {
+	switch rest[0] {
+	case "create", "run", "restore":
+		given, _ := flags(rest[1:], createValues)
+		return first(given["bundle"], given["b"], ".") + "/config.json", true
+	case "exec":
+		given, _ := flags(rest[1:], execValues)
 		return first(given["process"], given["p"]), false
 	}
-	return first(given["bundle"], given["b"], ".") + "/config.json", true
+	return "", false
 }
 
 // flags reads flags up to the first plain argument, as runc's parser does.
-func flags(args []string, valued map[string]bool) (given map[string]string, rest []string) {
+func flags(args []string, valued string) (given map[string]string, rest []string) {
 	given = map[string]string{}
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -119,7 +121,7 @@ func flags(args []string, valued map[string]bool) (given map[string]string, rest
 			return given, args[i:]
 		}
 		name, value, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if !joined && valued[name] && i+1 < len(args) {
+		if !joined && strings.Contains(valued, " "+name+" ") && i+1 < len(args) {
 			i++
 			value = args[i]
 		}
@@ -184,8 +186,7 @@ func inMember(data []byte, name string, change func([]byte) ([]byte, error)) ([]
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	whole[name] = changed
-	return json.Marshal(whole)
+	return bytes.Replace(data, member, changed, 1), nil
 }
 
 func (have limits) relaxProcess(data []byte) ([]byte, error) {
@@ -198,8 +199,9 @@ func (have limits) relaxProcess(data []byte) ([]byte, error) {
 		if err := json.Unmarshal(raw, &sets); err != nil {
 			return nil, fmt.Errorf("capabilities: %w", err)
 		}
+		missing := have.missing()
 		for name, set := range sets {
-			sets[name] = have.grantable(set)
+			sets[name] = without(missing, set)
 		}
 		process["capabilities"], _ = json.Marshal(sets)
 	}
@@ -219,13 +221,22 @@ func (have limits) relaxProcess(data []byte) ([]byte, error) {
 	return json.Marshal(process)
 }
 
-// grantable keeps the capabilities we have. A name we don't know is kept: it is
-// newer than this list, and for runc to judge.
-func (have limits) grantable(set []string) []string {
+// missing names the capabilities we lack. One that is newer than our list is
+// not among them: runc shall judge it.
+func (have limits) missing() map[string]bool {
+	names := map[string]bool{}
+	for bit, name := range strings.Fields(capabilities) {
+		if have.capabilities&(1<<bit) == 0 {
+			names["CAP_"+name] = true
+		}
+	}
+	return names
+}
+
+func without(missing map[string]bool, set []string) []string {
 	kept := []string{}
 	for _, name := range set {
-		bit, known := capabilities[name]
-		if !known || have.capabilities&(1<<bit) != 0 {
+		if !missing[name] {
 			kept = append(kept, name)
 		}
 	}
@@ -245,10 +256,9 @@ func lowerRlimits(raw []byte) ([]byte, error) {
 		return nil, err
 	}
 	for i := range asked {
-		resource, known := resources[asked[i].Type]
 		var ours syscall.Rlimit
-		if !known || syscall.Getrlimit(resource, &ours) != nil {
-			continue
+		if syscall.Getrlimit(resourceNumber(asked[i].Type), &ours) != nil {
+			continue // one we don't know
 		}
 		asked[i].Hard = lower(asked[i].Hard, ours.Max)
 		asked[i].Soft = lower(asked[i].Soft, asked[i].Hard)
@@ -263,24 +273,22 @@ func lower(a, b uint64) uint64 {
 	return b
 }
 
-// Numbers of <linux/capability.h>.
-var capabilities = numbered(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
+// In the order of their numbers in <linux/capability.h>.
+const capabilities = `CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
 	LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
 	SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
 	AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON
-	BPF CHECKPOINT_RESTORE`)
+	BPF CHECKPOINT_RESTORE`
 
-func numbered(names string) map[string]int {
-	numbers := map[string]int{}
-	for number, name := range strings.Fields(names) {
-		numbers["CAP_"+name] = number
+// In the order of their numbers in <asm-generic/resource.h>.
+const resources = "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
+
+// resourceNumber is -1 for a limit we don't know.
+func resourceNumber(name string) int {
+	for number, known := range strings.Fields(resources) {
+		if name == "RLIMIT_"+known {
+			return number
+		}
 	}
-	return numbers
-}
-
-// Numbers of <asm-generic/resource.h>, the same on amd64 and arm64.
-var resources = map[string]int{
-	"RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5,
-	"RLIMIT_NPROC": 6, "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10,
-	"RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12, "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
+	return -1
 }
