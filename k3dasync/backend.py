@@ -1,0 +1,40 @@
+"""The outside world of an operation: an engine, and the APIs of the clusters on it."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from importlib import import_module
+
+from k3dasync.errors import SpecError
+from k3dasync.kubernetes import KubernetesConnect
+from k3dasync.runtime import Runtime
+
+DEFAULT = "docker"
+_ALIASES = {"docker": "k3dasync.docker:backend", "fake": "k3dasync.fake:backend"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One engine and how to reach the Kubernetes APIs of its clusters."""
+
+    runtime: Runtime
+    kubernetes: KubernetesConnect
+
+
+OpenBackend = Callable[[], AbstractAsyncContextManager[Backend]]
+
+
+def find(name: str) -> OpenBackend:
+    """Return what opens the backend of that name: `docker`, `fake`, or `module:attribute`.
+
+    Raises SpecError if there is none.
+    """
+    module, colon, attribute = _ALIASES.get(name, name).partition(":")
+    if not colon:
+        known = ", ".join(_ALIASES)
+        raise SpecError(f"--runtime {name!r}: expected {known} or module:attribute")
+    try:
+        opener: OpenBackend = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(f"--runtime {name}: {error}") from error
+    return opener

@@ -1,0 +1,213 @@
+"""Every error a user can meet. Pure: no I/O, no foreign types.
+
+K3dAsyncError                                               exit 1
+├── SpecError            what the user wrote is wrong       exit 2
+├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
+├── NameTaken            something foreign has our name     exit 1
+├── EngineError          the container engine said no       exit 1
+│   ├── EngineUnavailable                                   exit 69
+│   ├── NotFound · Conflict · ImageUnavailable
+│   └── ClaimLost        only the engine can grant it, and it did not
+│       ├── SubnetTaken · PortTaken · AddressTaken · AddressesUnsupported
+├── KubernetesError      the cluster's API said no          exit 1
+├── NodeCrashed          a node's container keeps exiting   exit 1
+├── TaskFailed           one task of a run failed           the cause's
+├── DeadlineExceeded                                        exit 124
+├── Interrupted                                             exit 130
+├── RollbackIncomplete   something is left behind           exit 3
+└── JournalError         a run's log cannot be used         exit 1
+"""
+
+from collections.abc import Sequence
+
+
+class K3dAsyncError(Exception):
+    """Something k3dasync was asked for did not happen."""
+
+    exit_code = 1
+    code = "ERROR"
+
+
+class SpecError(K3dAsyncError):
+    """What was asked for cannot be understood or cannot be built."""
+
+    exit_code = 2
+    code = "SPEC_INVALID"
+
+
+class ClusterExists(K3dAsyncError):
+    """A cluster of that name is there already."""
+
+    code = "CLUSTER_EXISTS"
+
+    def __init__(self, cluster: str, found: Sequence[str]) -> None:
+        shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        super().__init__(
+            f"cannot create cluster {cluster}: it already exists ({shown}); "
+            f"choose another name or run: k3dasync delete {cluster}"
+        )
+
+
+class ClusterNotFound(K3dAsyncError):
+    """No container of the engine belongs to that cluster."""
+
+    code = "CLUSTER_NOT_FOUND"
+
+    def __init__(self, cluster: str) -> None:
+        super().__init__(f"no nodes found for given cluster {cluster}; see: k3dasync list")
+
+
+class ClusterBusy(K3dAsyncError):
+    """Another k3dasync works on that cluster."""
+
+    code = "CLUSTER_BUSY"
+
+    def __init__(self, cluster: str, holder: str) -> None:
+        super().__init__(
+            f"cannot change cluster {cluster}: {holder or 'another k3dasync'} is working on it; "
+            "wait for it to end"
+        )
+
+
+class NameTaken(K3dAsyncError):
+    """A name of the cluster belongs to something that is not ours."""
+
+    code = "NAME_CONFLICT"
+
+    def __init__(self, kind: str, name: str, detail: str) -> None:
+        super().__init__(f"cannot create {kind} {name}: the name is taken by {detail}")
+
+
+class EngineError(K3dAsyncError):
+    """The container engine refused: operation, resource and its own words."""
+
+    code = "ENGINE_ERROR"
+
+    def __init__(self, operation: str, resource: str, words: str, *, hint: str = "") -> None:
+        self.operation, self.resource, self.words = operation, resource, words
+        super().__init__(f"cannot {operation} {resource}: {words}" + (f"; {hint}" if hint else ""))
+
+
+class EngineUnavailable(K3dAsyncError):
+    """No container engine answers."""
+
+    exit_code = 69
+    code = "ENGINE_UNAVAILABLE"
+
+
+class NotFound(EngineError):
+    """The engine has no such thing."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(EngineError):
+    """The engine has such a thing already, or it is in use."""
+
+    code = "CONFLICT"
+
+
+class ImageUnavailable(EngineError):
+    """The image is not on the engine and cannot be pulled."""
+
+    code = "IMAGE_PULL_FAILED"
+
+
+class ClaimLost(EngineError):
+    """Something only the engine can grant was refused; another candidate may be free."""
+
+    code = "CLAIM_LOST"
+
+
+class SubnetTaken(ClaimLost):
+    """The subnet overlaps with another network of the engine."""
+
+    code = "NET_POOL_EXHAUSTED"
+
+
+class PortTaken(ClaimLost):
+    """A host port is bound already."""
+
+    code = "PORT_IN_USE"
+
+
+class AddressTaken(ClaimLost):
+    """A fixed address is in use by another container."""
+
+    code = "ADDRESS_IN_USE"
+
+
+class AddressesUnsupported(ClaimLost):
+    """The network cannot hand out fixed addresses: its subnet was not configured by a user."""
+
+    code = "ADDRESSES_UNSUPPORTED"
+
+
+class KubernetesError(K3dAsyncError):
+    """The Kubernetes API of the cluster refused or gave an answer we cannot use."""
+
+    code = "API_UNREACHABLE"
+
+
+class NodeCrashed(K3dAsyncError):
+    """A node's container keeps exiting."""
+
+    code = "NODE_CRASHLOOP"
+
+    def __init__(
+        self, node: str, *, exits: int, exit_code: int, oom: bool, log: Sequence[str]
+    ) -> None:
+        self.node = node
+        if oom:
+            self.code = "NODE_OOM"
+        how = "was killed for want of memory" if oom else f"exited with code {exit_code}"
+        times = "" if exits == 1 else f" {exits} times"
+        tail = "".join(f"\n    {line}" for line in log)
+        super().__init__(f"node {node} {how}{times}" + (f"; its last words:{tail}" if tail else ""))
+
+
+class TaskFailed(K3dAsyncError):
+    """One task of a run failed; the cause says why."""
+
+    def __init__(self, task: str, cause: BaseException) -> None:
+        self.task, self.cause = task, cause
+        if isinstance(cause, K3dAsyncError):
+            self.exit_code, self.code = cause.exit_code, cause.code
+            super().__init__(f"{task}: {cause}")
+        else:
+            super().__init__(f"{task}: {type(cause).__name__}: {cause}")
+
+
+class DeadlineExceeded(K3dAsyncError):
+    """The operation took longer than it was given."""
+
+    exit_code = 124
+    code = "DEADLINE_EXCEEDED"
+
+    def __init__(self, seconds: float, waiting: Sequence[str]) -> None:
+        what = "; ".join(waiting) or "nothing was running"
+        super().__init__(f"not done after {seconds:g} s; still running: {what}")
+
+
+class Interrupted(K3dAsyncError):
+    """The user or the system asked us to stop."""
+
+    exit_code = 130
+    code = "INTERRUPTED"
+
+
+class RollbackIncomplete(K3dAsyncError):
+    """Something this run made could not be removed."""
+
+    exit_code = 3
+    code = "ROLLBACK_INCOMPLETE"
+
+    def __init__(self, left: Sequence[str], command: str) -> None:
+        self.left = tuple(left)
+        super().__init__(f"left behind: {', '.join(left)}; finish with: {command}")
+
+
+class JournalError(K3dAsyncError):
+    """The log of a run cannot be written or cannot be used for a rollback."""
+
+    code = "JOURNAL_ERROR"

@@ -1,0 +1,14 @@
+"""The images a cluster is made of when the user names none. Pinned here and nowhere else."""
+
+import os
+
+K3S = "docker.io/rancher/k3s:v1.35.5-k3s1"
+# nginx's stable branch (even minor number); the stream module is compiled into the official image.
+LOADBALANCER = "docker.io/library/nginx:1.30.0-alpine"
+
+K3S_VERSION = K3S.rpartition(":")[2]
+
+
+def loadbalancer_image() -> str:
+    """Return the load balancer's image: `K3D_IMAGE_LOADBALANCER`, as k3d reads it, or ours."""
+    return os.environ.get("K3D_IMAGE_LOADBALANCER") or LOADBALANCER

@@ -1,0 +1,216 @@
+"""The event log on disk, one file a run: where it lives, who may write it, reading it back.
+
+Every line is handed to the kernel before the act it announces, so that a process killed at any
+moment has told what it may have made. Nothing is ever buffered here.
+"""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from k3dasync.errors import ClusterBusy, JournalError
+from k3dasync.events import (
+    AnyEvent,
+    RunDone,
+    RunFailed,
+    RunReplanned,
+    RunStarted,
+    TaskStarted,
+    decode,
+    encode,
+    is_closed,
+    to_undo,
+)
+
+KEEP_RUNS = 50
+"""Logs kept after their runs have ended well: enough to compare a week of work."""
+KEEP_SECONDS = 30 * 24 * 3600.0
+"""… and for how long: a month of CI history on a developer's disk is a few MB."""
+
+_INTENTIONS = (RunStarted, RunReplanned, TaskStarted)
+"""What must survive a power cut too, because an act follows: these lines are synced."""
+
+
+def state_dir() -> Path:
+    """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "k3dasync"
+
+
+@contextmanager
+def lock_file(path: Path, *, wait: bool, note: str = "") -> Iterator[bool]:
+    """Hold an exclusive lock on *path* and yield whether it was had; a dead holder's is free.
+
+    The file stays: removing a lock file lets two processes hold two files of one name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode(), 0)
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def cluster_lock(cluster: str, engine: str) -> Iterator[None]:
+    """Hold the lock of one cluster on one engine.
+
+    Raises ClusterBusy if another process of this user holds it.
+    """
+    key = hashlib.sha256(engine.encode()).hexdigest()[:12]
+    path = state_dir() / "locks" / f"{key}-{cluster}"
+    with lock_file(path, wait=False, note=f"k3dasync process {os.getpid()}") as had:
+        if not had:
+            raise ClusterBusy(cluster, path.read_text(errors="replace"))
+        yield
+
+
+class Journal:
+    """A run's log, open for appending.
+
+    Raises JournalError if a line cannot be written: then the act it announces must not happen.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+
+    @classmethod
+    def for_run(cls, cluster: str, run: str) -> "Journal":
+        """Open the log of that run in the state directory."""
+        return cls(state_dir() / "runs" / cluster / f"{run}.jsonl")
+
+    def write(self, event: AnyEvent) -> None:
+        """Append one line, in one write, before returning."""
+        try:
+            line = encode(event)
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError("short write")  # noqa: TRY301 - one message for both
+            if isinstance(event, _INTENTIONS):
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise JournalError(
+                f"cannot write the log of this run, {self.path}: {error.strerror or error}; "
+                "free some space or set XDG_STATE_HOME"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; harmless when repeated."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def read(path: Path) -> tuple[AnyEvent, ...]:
+    """Return the events of a log; a torn last line and unknown kinds are dropped.
+
+    Raises JournalError if a line other than the last is damaged.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise JournalError(f"cannot read {path}: {error.strerror}") from error
+    events: list[AnyEvent] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            event = decode(line)
+        except msgspec.DecodeError as error:
+            if number == len(lines):
+                break
+            raise JournalError(f"cannot read {path}: line {number}: {error}") from error
+        if event is not None:
+            events.append(event)
+    return tuple(events)
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A log on disk."""
+
+    path: Path
+    events: tuple[AnyEvent, ...]
+
+    @property
+    def started(self) -> RunStarted | None:
+        """The first line, if it got that far."""
+        first = self.events[0] if self.events else None
+        return first if isinstance(first, RunStarted) else None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it may have left something: cut, or ended with a rollback not complete."""
+        if self.started is None or is_closed(self.events):
+            return False
+        return bool(to_undo(self.events))
+
+
+def past_runs(cluster: str) -> tuple[PastRun, ...]:
+    """Return the readable logs of a cluster, oldest first."""
+    found = []
+    for path in sorted((state_dir() / "runs" / cluster).glob("*.jsonl")):
+        try:
+            found.append(PastRun(path, read(path)))
+        except JournalError:
+            continue  # a damaged log must not block the cluster; labels find what it made
+    return tuple(found)
+
+
+def close_by_hand(path: Path, events: Sequence[AnyEvent]) -> None:
+    """Append what a later command did for a run that could not end by itself."""
+    journal = Journal(path)
+    try:
+        for event in events:
+            journal.write(event)
+    finally:
+        journal.close()
+
+
+def tidy(now: float | None = None) -> int:
+    """Remove logs of runs that need nothing any more, beyond age and number; return how many."""
+    moment = time.time() if now is None else now
+    root = state_dir() / "runs"
+    newest_first = sorted(root.glob("*/*.jsonl"), key=_age_key, reverse=True)
+    removed = 0
+    for index, path in enumerate(newest_first):
+        if index < KEEP_RUNS and moment - _age_key(path) < KEEP_SECONDS:
+            continue
+        if _is_over(path):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _age_key(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_over(path: Path) -> bool:
+    try:
+        events = read(path)
+    except JournalError:
+        return True
+    match events[-1] if events else None:
+        case RunDone() | RunFailed():
+            return not PastRun(path, events).is_unfinished
+        case _:
+            return not to_undo(events)

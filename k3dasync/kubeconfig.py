@@ -1,0 +1,220 @@
+"""Kubeconfigs: k3d's names in them, merging, removing, and the file they live in.
+
+Everything above `merge_into` is pure. Files are replaced in one step, under a lock, mode 0600,
+symlinks kept, so that parallel runs lose nothing and nobody reads half a file.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from k3dasync.errors import K3dAsyncError
+from k3dasync.journal import lock_file, state_dir
+
+Config = dict[str, Any]
+"""A kubeconfig as its YAML says: `clusters`, `users`, `contexts`, `current-context`, …"""
+
+
+class KubeconfigError(K3dAsyncError):
+    """A kubeconfig cannot be read, understood or written."""
+
+    code = "KUBECONFIG_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The file a create merges into, and what was current there before."""
+
+    path: str
+    current_context: str | None
+    switch: bool
+
+
+def context_name(cluster: str) -> str:
+    """Return k3d's name for a cluster's context and cluster entries."""
+    return f"k3d-{cluster}"
+
+
+def user_name(cluster: str) -> str:
+    """Return k3d's name for a cluster's user entry."""
+    return f"admin@k3d-{cluster}"
+
+
+def parse(content: bytes, origin: str) -> Config:
+    """Read a kubeconfig; an empty one is an empty mapping.
+
+    Raises KubeconfigError if it is none, naming *origin*.
+    """
+    import yaml  # noqa: PLC0415, TID253 - 20 ms that `--help` need not pay
+
+    try:
+        config = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError as error:
+        raise KubeconfigError(f"cannot read {origin}: it is not YAML: {error}") from error
+    if config is None:
+        return {}
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(part) or [], list) for part in _PARTS
+    ):
+        raise KubeconfigError(f"cannot read {origin}: it is not a kubeconfig")
+    return config
+
+
+_PARTS = ("clusters", "contexts", "users")
+
+
+def dump(config: Config) -> bytes:
+    """Return the YAML of a kubeconfig, keys sorted as kubectl does."""
+    import yaml  # noqa: PLC0415, TID253 - as above
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(config, Dumper=dumper, default_flow_style=False, sort_keys=True)
+    return str(text).encode()
+
+
+def is_complete(content: bytes) -> bool:
+    """Say whether k3s has written the whole file: the user's key stands at its end."""
+    return b"client-key-data:" in content and content.endswith(b"\n")
+
+
+def rewritten(config: Config, *, cluster: str, url: str) -> Config:
+    """Return a server's own kubeconfig with k3d's names and the published address."""
+    try:
+        entry = dict(config["clusters"][0]["cluster"], server=url)
+        user = config["users"][0]["user"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise KubeconfigError(f"the kubeconfig of cluster {cluster} has no entries") from error
+    name, admin = context_name(cluster), user_name(cluster)
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "preferences": {},
+        "clusters": [{"name": name, "cluster": entry}],
+        "users": [{"name": admin, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": admin}}],
+        "current-context": name,
+    }
+
+
+def merged(base: Config, entries: Config, *, switch: bool, update: bool = True) -> Config:
+    """Return *base* with the clusters, users and contexts of *entries*, replacing same names.
+
+    Raises KubeconfigError if a name is there already and *update* is false.
+    """
+    result: Config = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **base}
+    for part in _PARTS:
+        by_name = {entry["name"]: entry for entry in base.get(part) or []}
+        for entry in entries.get(part) or []:
+            if entry["name"] in by_name and not update and by_name[entry["name"]] != entry:
+                raise KubeconfigError(
+                    f"{entry['name']} already exists in target KubeConfig; pass --update"
+                )
+            by_name[entry["name"]] = entry
+        result[part] = list(by_name.values())
+    if switch or not base.get("current-context"):
+        result["current-context"] = entries["current-context"]
+    return result
+
+
+def without(base: Config, cluster: str, previous: str | None) -> Config:
+    """Return *base* without a cluster's entries.
+
+    If its context was the current one, *previous* becomes it again, if that still exists.
+    """
+    gone = {context_name(cluster), user_name(cluster)}
+    result = dict(base)
+    for part in _PARTS:
+        result[part] = [entry for entry in base.get(part) or [] if entry.get("name") not in gone]
+    if base.get("current-context") == context_name(cluster):
+        names = [entry.get("name") for entry in result["contexts"]]
+        result["current-context"] = previous if previous in names else ""
+    return result
+
+
+def default_path() -> Path:
+    """Return the user's kubeconfig: `KUBECONFIG` if it names one file, else `~/.kube/config`.
+
+    Raises KubeconfigError if it names several: which one to change is not ours to guess.
+    """
+    named = list(dict.fromkeys(filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))))
+    if len(named) > 1:
+        raise KubeconfigError(
+            f"KUBECONFIG names {len(named)} files; set it to one, or pass "
+            "--kubeconfig-update-default=false and use: k3dasync kubeconfig get"
+        )
+    return Path(named[0]) if named else Path.home() / ".kube" / "config"
+
+
+def load(path: Path) -> Config:
+    """Read a kubeconfig file; an absent one is empty. Raises KubeconfigError if it is none."""
+    try:
+        return parse(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise KubeconfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def target(*, switch: bool) -> Target:
+    """Return the user's kubeconfig as it is now; raises KubeconfigError if it is unusable."""
+    path = default_path()
+    current = load(path).get("current-context") or None
+    return Target(str(path.absolute()), current, switch)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    with lock_file(state_dir() / "locks" / f"kubeconfig-{key}", wait=True):
+        yield
+
+
+def _change(path: Path, change: Callable[[Config], Config]) -> None:
+    with _locked(path):
+        before = load(path)
+        after = change(before)
+        if after != before:
+            write(path, dump(after))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file in one step, mode 0600; a symlink keeps pointing to the changed file."""
+    real = path.resolve()
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:  # mkstemp made it 0600
+                file.write(content)
+            Path(temporary).replace(real)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise KubeconfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def merge_into(path: str, entries: Config, *, switch: bool, update: bool = True) -> None:
+    """Merge *entries* into a file, which is created if absent."""
+    _change(Path(path), lambda base: merged(base, entries, switch=switch, update=update))
+
+
+def remove_from(path: str, cluster: str, previous: str | None = None) -> bool:
+    """Remove a cluster's entries from a file and say whether there were any."""
+    if not Path(path).exists():
+        return False
+    found = False
+
+    def change(base: Config) -> Config:
+        nonlocal found
+        result = without(base, cluster, previous)
+        found = any(len(result[part]) != len(base.get(part) or []) for part in _PARTS)
+        return result if found else base
+
+    _change(Path(path), change)
+    return found

@@ -1,0 +1,95 @@
+"""What we ask of a cluster's Kubernetes API, and the shapes of its answers. Pure."""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from k3dasync.errors import KubernetesError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A client certificate and the authority that signed the server's, all PEM."""
+
+    ca: bytes
+    certificate: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """A Node object: is it Ready, and if not, the reason the API gives."""
+
+    name: str
+    is_ready: bool
+    reason: str = ""
+
+    @property
+    def says(self) -> str:
+        """What the API says of it, for people."""
+        return "Ready" if self.is_ready else f"NotReady ({self.reason or 'no condition yet'})"
+
+
+Nodes = Mapping[str, NodeStatus]
+
+
+class Kubernetes(Protocol):
+    """The API behind one published port."""
+
+    async def supervisor_answers(self) -> bool:
+        """Say whether `/cacerts` answers 200: from then on nodes can join. Never raises."""
+
+    async def is_ready(self) -> bool:
+        """Say whether `/readyz` answers 200 to our credentials. Never raises."""
+
+    def nodes(self) -> AbstractAsyncContextManager[AsyncIterator[Nodes]]:
+        """Follow the Node objects: all of them at once, then again at each change.
+
+        Raises KubernetesError if the API cannot be asked; the end of the stream proves nothing.
+        """
+
+    async def delete_node(self, name: str) -> bool:
+        """Delete a Node object and say whether it was there."""
+
+
+class KubernetesConnect(Protocol):
+    """Makes a client for the API at *host*, *port*; without credentials it can only probe."""
+
+    def __call__(
+        self, host: str, port: int, credentials: Credentials | None
+    ) -> AbstractAsyncContextManager[Kubernetes]: ...
+
+
+def credentials_of(kubeconfig: Mapping[str, Any]) -> Credentials:
+    """Return the credentials of the first cluster and user of a kubeconfig.
+
+    Raises KubernetesError if they are not embedded in it.
+    """
+    try:
+        cluster = kubeconfig["clusters"][0]["cluster"]
+        user = kubeconfig["users"][0]["user"]
+        return Credentials(
+            ca=base64.b64decode(cluster["certificate-authority-data"]),
+            certificate=base64.b64decode(user["client-certificate-data"]),
+            key=base64.b64decode(user["client-key-data"]),
+        )
+    except (KeyError, IndexError, TypeError, binascii.Error) as error:
+        raise KubernetesError(
+            f"the server's kubeconfig has no usable credentials: {type(error).__name__} {error}"
+        ) from error
+
+
+def node_status(node: Mapping[str, Any]) -> NodeStatus:
+    """Read one Node object of the API."""
+    conditions = node.get("status", {}).get("conditions") or []
+    ready: Mapping[str, Any] = next(
+        (entry for entry in conditions if entry.get("type") == "Ready"), {}
+    )
+    return NodeStatus(
+        name=str(node["metadata"]["name"]),
+        is_ready=ready.get("status") == "True",
+        reason=str(ready.get("message") or ready.get("reason") or ""),
+    )

@@ -1,0 +1,257 @@
+"""What we ask of a container engine, and the only shapes that cross that border. Pure.
+
+Names are the engine's. Every call may raise EngineUnavailable if the engine cannot be reached
+and EngineError (or one of its kinds) with the engine's words if it refuses.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What a plan must know of the engine.
+
+    `host` is where published ports are reached (empty: this machine). `is_desktop`: the engine
+    runs in a virtual machine that this machine's addresses cannot reach.
+    """
+
+    id: str
+    endpoint: str
+    version: str = ""
+    host: str = ""
+    is_desktop: bool = False
+    name: str = ""
+    cgroup_version: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether published ports of 127.0.0.1 are reached from this machine."""
+        return not self.host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file to be put into a container; `path` is absolute, `mode` its permission bits."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortBinding:
+    """A container's port on the engine's host; `port` is as the engine writes it (`6443`)."""
+
+    port: str
+    host_ip: str
+    host_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """A bridge network; `ip_range` keeps dynamic addresses away from the fixed ones."""
+
+    name: str
+    subnet: str
+    gateway: str
+    ip_range: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSpec:
+    """A named volume of the local driver."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything one create call says, and the files put in before the first start.
+
+    `name` is the hostname too. `network` may be a name or an id. `address` None lets the engine
+    choose. `entrypoint` and `command` None keep the image's.
+    """
+
+    name: str
+    image: str
+    network: str
+    address: str | None = None
+    aliases: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    env: tuple[str, ...] = field(default=(), repr=False)  # holds the token
+    labels: Mapping[str, str] = field(default_factory=dict, repr=False)  # same
+    binds: tuple[str, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    init: bool = True
+    files: tuple[File, ...] = field(default=(), repr=False)
+
+
+class Status(StrEnum):
+    """A container's state, in the engine's words."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    PAUSED = "paused"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """A container as a listing shows it. `addresses`: network name → IPv4 (empty if none)."""
+
+    id: str
+    name: str
+    image: str
+    status: Status
+    labels: Mapping[str, str] = field(repr=False)
+    created: float = 0.0
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    bound_ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerDetail:
+    """A container as an inspection shows it. `bindings`: as asked for, running or not."""
+
+    state: ContainerState
+    exit_code: int
+    oom_killed: bool
+    restarts: int
+    env: tuple[str, ...] = field(repr=False)
+    command: tuple[str, ...]
+    binds: tuple[str, ...]
+    bindings: tuple[PortBinding, ...]
+    image_id: str
+    started_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkState:
+    """A network; `subnets` in CIDR notation, `used` are the addresses of running members."""
+
+    id: str
+    name: str
+    driver: str
+    subnets: tuple[str, ...]
+    gateway: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeState:
+    """A named volume."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEvent:
+    """Something that happened to a container: `start`, `die`, `oom`, `destroy`, …"""
+
+    action: str
+    name: str
+    exit_code: int | None = None
+
+
+PullProgress = Callable[[int, int | None], None]
+"""Told bytes done and bytes in all (None while not every layer's size is known)."""
+
+
+class Runtime(Protocol):
+    """A container engine. An async context manager: it is usable inside `async with` only.
+
+    A create, start or removal that is cancelled is finished by the engine all the same; so these
+    calls are not cut but end (within their own deadline) before the cancellation is felt.
+    """
+
+    async def facts(self) -> EngineFacts:
+        """Return what a plan must know of the engine."""
+
+    async def has_image(self, image: str) -> bool:
+        """Say whether the image is on the engine."""
+
+    async def pull_image(self, image: str, progress: PullProgress) -> None:
+        """Fetch an image; raises ImageUnavailable if it cannot be had."""
+
+    async def create_network(self, spec: NetworkSpec) -> str:
+        """Create a network and return its id; raises SubnetTaken if its subnet overlaps.
+
+        Names are not unique here: two calls can make two networks of one name.
+        """
+
+    async def networks(self, labels: Mapping[str, str] | None = None) -> Sequence[NetworkState]:
+        """List the networks which carry all of *labels*."""
+
+    async def addresses_in_use(self, network: str) -> frozenset[str]:
+        """Return the IPv4 addresses of a network's running members."""
+
+    async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Remove every network of that name that carries *labels*; say whether there was one."""
+
+    async def create_volume(self, spec: VolumeSpec) -> VolumeState:
+        """Create a volume or return the one of that name: compare the labels."""
+
+    async def volumes(self, labels: Mapping[str, str] | None = None) -> Sequence[VolumeState]:
+        """List the volumes which carry all of *labels*."""
+
+    async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Remove that volume if it carries *labels*; say whether it did."""
+
+    async def create_container(self, spec: ContainerSpec) -> str:
+        """Create a container with its files inside and return its id.
+
+        Raises Conflict if the name is taken, NotFound if the image is not there.
+        """
+
+    async def start_container(self, name: str) -> None:
+        """Start a container; one that runs is left alone.
+
+        Raises PortTaken, AddressTaken or AddressesUnsupported if that claim is refused.
+        """
+
+    async def signal_container(self, name: str, signal: str) -> None:
+        """Send a signal, `SIGHUP`, to the container's first process."""
+
+    async def stop_container(self, name: str, *, grace: int | None = None) -> None:
+        """Stop a container, after *grace* seconds by force (None: the engine's default)."""
+
+    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Remove it with its anonymous volumes, running or not, if it carries *labels*.
+
+        Says whether it did. Returns only when the name is free again.
+        """
+
+    async def containers(self, labels: Mapping[str, str] | None = None) -> Sequence[ContainerState]:
+        """List the containers, running or not, which carry all of *labels*."""
+
+    async def inspect_container(self, name: str) -> ContainerDetail:
+        """Return everything about one container; raises NotFound if there is none."""
+
+    async def write_files(self, name: str, files: Sequence[File]) -> None:
+        """Put files into a container, running or not, in one call."""
+
+    async def read_file(self, name: str, path: str) -> bytes:
+        """Return a file's content; raises NotFound if container or file is not there."""
+
+    async def logs(self, name: str, *, tail: int) -> Sequence[str]:
+        """Return the last lines a container wrote."""
+
+    def container_events(
+        self, labels: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[ContainerEvent]]:
+        """Follow what happens to the containers which carry *labels*, from now on.
+
+        The end of the stream proves nothing: inspect, and follow again.
+        """

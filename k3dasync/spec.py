@@ -1,0 +1,164 @@
+"""What the user asks for: one validated value, and the small grammars of its parts. Pure."""
+
+import ipaddress
+import re
+from enum import StrEnum
+
+import msgspec
+
+from k3dasync.errors import SpecError
+from k3dasync.images import K3S
+
+DEFAULT_NAME = "k3s-default"
+MAX_NAME = 32
+"""k3d's limit: with prefix and suffix a node's name stays below a hostname's 63 characters."""
+DEFAULT_TIMEOUT = 900.0
+"""Seconds for a whole create. Real k3s needs 70 s for 3+10 on two cores; the rest is for slow
+disks and for pulling half a gigabyte over a slow line."""
+MAX_NODES = 2000
+"""A Linux bridge takes 1023 members; twice that is surely a slip of the finger."""
+
+
+class WaitLevel(StrEnum):
+    """What must hold before a create returns."""
+
+    NONE = "none"
+    API = "api"
+    NODES = "nodes"
+
+
+class ApiPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the API is published; None lets us choose. `host` is an address or a name."""
+
+    host: str | None = None
+    port: int | None = None
+
+
+class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A cluster as asked for, defaults included. `timeout` in seconds, None means no limit."""
+
+    name: str = DEFAULT_NAME
+    servers: int = 1
+    agents: int = 0
+    image: str = K3S
+    network: str | None = None
+    subnet: str | None = None
+    token: str | None = None
+    api_port: ApiPort = ApiPort()
+    loadbalancer: bool = True
+    rollback: bool = True
+    wait: WaitLevel = WaitLevel.NODES
+    timeout: float | None = DEFAULT_TIMEOUT
+    kubeconfig_update_default: bool = True
+    kubeconfig_switch_context: bool = True
+
+    def __repr__(self) -> str:
+        return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
+
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def check(spec: ClusterSpec) -> ClusterSpec:
+    """Return *spec* if it can be built.
+
+    Raises SpecError if it cannot, naming the field.
+    """
+    check_name(spec.name)
+    if spec.servers < 1:
+        raise SpecError(f"--servers is {spec.servers}, but a cluster needs at least 1")
+    if spec.agents < 0:
+        raise SpecError(f"--agents is {spec.agents}, expected 0 or more")
+    if spec.servers + spec.agents > MAX_NODES:
+        raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
+    if not spec.image or re.search(r"\s", spec.image):
+        raise SpecError(f"--image {spec.image!r} is not an image name")
+    if spec.network == "host":
+        raise SpecError("--network host is not supported: every node needs its own address")
+    if spec.network and spec.subnet:
+        raise SpecError("--subnet cannot be used with --network: that network has its own")
+    if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
+        raise SpecError("--token must be a word without blanks")
+    return spec
+
+
+def check_name(name: str) -> str:
+    """Return *name* if a cluster can be called so; raises SpecError if it cannot."""
+    if len(name) > MAX_NAME:
+        raise SpecError(f"cluster name {name} has {len(name)} characters, at most {MAX_NAME}")
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            f"cluster name {name!r} is not a hostname: expected small letters, digits and '-', "
+            "not at the ends"
+        )
+    return name
+
+
+def parse_wait(text: str) -> WaitLevel:
+    """Read a level; `true` means nodes and `false` none, as k3d's flag is a boolean."""
+    word = text.strip().lower()
+    word = {"true": "nodes", "1": "nodes", "false": "none", "0": "none"}.get(word, word)
+    try:
+        return WaitLevel(word)
+    except ValueError:
+        levels = ", ".join(WaitLevel)
+        raise SpecError(f"--wait={text}: expected one of {levels}, true, false") from None
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
+
+
+def parse_duration(text: str, flag: str = "--timeout") -> float | None:
+    """Read Go's notation, `90s` or `1m30s`; zero means no limit and gives None."""
+    word = text.strip()
+    if word == "0":
+        return None
+    seconds, position = 0.0, 0
+    while match := _PART.match(word, position):
+        seconds += float(match[1]) * _UNITS[match[2]]
+        position = match.end()
+    if position != len(word) or not word:
+        raise SpecError(f"{flag} {text!r} is not a duration, expected for example 90s or 1m30s")
+    return seconds or None
+
+
+def parse_api_port(text: str) -> ApiPort:
+    """Read `[HOST:]PORT`; an IPv6 address stands in brackets, `random` lets us choose."""
+    host, colon, port = text.strip().rpartition(":")
+    if colon and not host:
+        raise SpecError(f"--api-port {text!r}: expected [HOST:]PORT")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if not _is_address(host):
+            raise SpecError(f"--api-port {text!r}: {host} is not an address")
+    elif ":" in host:
+        raise SpecError(f"--api-port {text!r}: an IPv6 address belongs in brackets")
+    return ApiPort(host or None, None if port == "random" else _port_number(port, text))
+
+
+def _port_number(text: str, whole: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise SpecError(f"--api-port {whole!r}: {text!r} is not a port, expected 1 to 65535")
+    return int(text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_subnet(text: str) -> str | None:
+    """Read a CIDR and return it without host bits; `auto` gives None: we choose."""
+    if text == "auto":
+        return None
+    try:
+        network = ipaddress.IPv4Network(text, strict=False)
+    except ValueError as error:
+        raise SpecError(f"--subnet {text!r} is not an IPv4 CIDR: {error}") from None
+    if network.prefixlen > 29:
+        raise SpecError(f"--subnet {text} is too small, expected a prefix of at most /29")
+    return str(network)

@@ -1,0 +1,60 @@
+"""The ids of tasks: kind and resource. Tasks find each other by these alone."""
+
+from k3dasync.graph import TaskId
+
+
+def image(name: str) -> TaskId:
+    return TaskId(f"image:{name}")
+
+
+def network(name: str) -> TaskId:
+    return TaskId(f"network:{name}")
+
+
+def volume(name: str) -> TaskId:
+    return TaskId(f"volume:{name}")
+
+
+def container(name: str) -> TaskId:
+    """The container is there, with its files, not started."""
+    return TaskId(f"container:{name}")
+
+
+def start(name: str) -> TaskId:
+    """The container runs."""
+    return TaskId(f"start:{name}")
+
+
+def supervisor(name: str) -> TaskId:
+    """Nodes can join."""
+    return TaskId(f"supervisor:{name}")
+
+
+def api(cluster: str) -> TaskId:
+    """The Kubernetes API answers through the published port."""
+    return TaskId(f"api:{cluster}")
+
+
+def join(name: str) -> TaskId:
+    """The server is a voting member: the next one may start."""
+    return TaskId(f"join:{name}")
+
+
+def ready(name: str) -> TaskId:
+    """The Node object is Ready."""
+    return TaskId(f"ready:{name}")
+
+
+def balance(name: str) -> TaskId:
+    """The load balancer uses every server."""
+    return TaskId(f"balance:{name}")
+
+
+def kubeconfig(cluster: str) -> TaskId:
+    """The user's kubeconfig knows the cluster."""
+    return TaskId(f"kubeconfig:{cluster}")
+
+
+def remove(kind: str, name: str) -> TaskId:
+    """The thing of that kind is gone."""
+    return TaskId(f"remove-{kind}:{name}")

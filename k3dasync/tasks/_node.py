@@ -1,0 +1,150 @@
+"""What all nodes share: the container, its start, its Node object becoming Ready."""
+
+from dataclasses import dataclass, replace
+
+from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node
+from k3dasync.errors import Conflict, K3dAsyncError, NameTaken
+from k3dasync.graph import TaskId
+from k3dasync.runtime import NetworkState
+from k3dasync.spec import WaitLevel
+from k3dasync.tasks import _ids
+from k3dasync.tasks._context import Context
+from k3dasync.undo import NOTHING, RemoveContainer, Undo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateContainer:
+    """Create a node's container with its files inside. Networks are addressed by id."""
+
+    node: Node
+    run_id: str
+    has_own_network: bool
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.container(self.node.name)
+
+    @property
+    def does(self) -> str:
+        address = self.node.container.address
+        return "create" + (f", address {address}" if address else "")
+
+    @property
+    def undo(self) -> Undo:
+        return RemoveContainer(self.node.name)
+
+    async def run(self, context: Context) -> None:
+        network = await self._network(context)
+        spec = self.node.container
+        labels = {**spec.labels, LABEL_NETWORK_ID: network.id}
+        try:
+            await context.runtime.create_container(replace(spec, network=network.id, labels=labels))
+        except Conflict as error:
+            detail = await _owner(context, spec.name)
+            raise NameTaken("container", spec.name, detail) from error
+
+    async def _network(self, context: Context) -> NetworkState:
+        name = self.node.container.network
+        labels = {LABEL_RUN: self.run_id} if self.has_own_network else None
+        found = [net for net in await context.runtime.networks(labels) if net.name == name]
+        if len(found) != 1:
+            raise NameTaken("network", name, f"{len(found)} networks, expected one")
+        return found[0]
+
+
+async def _owner(context: Context, name: str) -> str:
+    try:
+        labels = (await context.runtime.inspect_container(name)).state.labels
+    except K3dAsyncError:
+        return "another container"  # gone again, or not to be seen: the conflict stands
+    if labels.get("app") != APP["app"]:
+        return "a container that is not part of a cluster"
+    return f"a node of cluster {labels.get(LABEL_CLUSTER)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartContainer:
+    """Start a node's container, and claim its address and host ports by doing so."""
+
+    node: Node
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.start(self.node.name)
+
+    @property
+    def does(self) -> str:
+        ports = [f"{port.host_ip}:{port.host_port}" for port in self.node.container.ports]
+        return "start" + (f", host port {', '.join(ports)}" if ports else "")
+
+    @property
+    def undo(self) -> Undo:
+        return NOTHING  # the container goes as a whole, running or not
+
+    async def run(self, context: Context) -> None:
+        await context.runtime.start_container(self.node.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitReady:
+    """Wait until the node's Node object is Ready, as the Kubernetes API says."""
+
+    node: Node
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.ready(self.node.name)
+
+    @property
+    def does(self) -> str:
+        return "wait until the node is Ready"
+
+    @property
+    def undo(self) -> Undo:
+        return NOTHING
+
+    async def run(self, context: Context) -> None:
+        watch, name = context.watch, self.node.name
+
+        def is_ready() -> bool:
+            status = watch.node(name)
+            return status is not None and status.is_ready
+
+        def waiting() -> None:
+            status = watch.node(name)
+            context.report.waiting(status.says if status else "the node to register")
+
+        await watch.until(is_ready, involved=(name,), waiting=waiting)
+
+
+def create(cluster: Cluster, node: Node) -> CreateContainer:
+    """Return the task that creates a node's container.
+
+    All others wait for the init server's: that create claims the cluster's name, and whoever
+    loses the claim must not have taken any other name of the cluster.
+    """
+    first = cluster.nodes[0]
+    needs = {_ids.image(node.container.image)}
+    if node is first:
+        needs.add(_ids.volume(cluster.volume.name))
+        if cluster.network is not None:
+            needs.add(_ids.network(cluster.network.name))
+    else:
+        needs.add(_ids.container(first.name))
+    return CreateContainer(
+        node=node,
+        run_id=cluster.run,
+        has_own_network=cluster.network is not None,
+        needs=frozenset(needs),
+    )
+
+
+def ready(cluster: Cluster, node: Node) -> list[AwaitReady]:
+    """Return the waiting task of a node, if the level asks for it."""
+    if cluster.wait is not WaitLevel.NODES:
+        return []
+    needs = frozenset({_ids.start(node.name), _ids.api(cluster.name)})
+    return [AwaitReady(node=node, needs=needs)]

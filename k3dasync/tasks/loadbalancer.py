@@ -1,0 +1,62 @@
+"""The load balancer: its configuration is complete before its start, so it starts at any time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from k3dasync.cluster import Cluster, balanced_files
+from k3dasync.graph import TaskId
+from k3dasync.runtime import File
+from k3dasync.spec import WaitLevel
+from k3dasync.tasks import _ids, _node
+from k3dasync.tasks._context import ClusterTask, Context
+from k3dasync.undo import NOTHING, Undo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceServers:
+    """Let new connections go to every server, now that every server can answer.
+
+    Until then the joining servers only stand by: they accept connections long before their API
+    does, and a client must not meet one of those.
+    """
+
+    name: str
+    files: tuple[File, ...]
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.balance(self.name)
+
+    @property
+    def does(self) -> str:
+        return "use every server"
+
+    @property
+    def undo(self) -> Undo:
+        return NOTHING  # goes with the container
+
+    async def run(self, context: Context) -> None:
+        await context.runtime.write_files(self.name, self.files)
+        # nginx takes the new configuration without dropping a connection.
+        await context.runtime.signal_container(self.name, "SIGHUP")
+
+
+def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
+    """Yield the load balancer's tasks, if there is one.
+
+    On a network without fixed addresses it resolves the servers' common name at each connection
+    and there is nothing to switch.
+    """
+    node = cluster.loadbalancer
+    if node is None:
+        return
+    yield _node.create(cluster, node)
+    yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
+    if len(cluster.servers) > 1 and cluster.wait is WaitLevel.NODES and cluster.has_fixed_addresses:
+        yield BalanceServers(
+            name=node.name,
+            files=balanced_files(cluster),
+            needs=frozenset(_ids.ready(server.name) for server in cluster.servers)
+            | {_ids.start(node.name)},
+        )

@@ -1,0 +1,62 @@
+"""What takes a task's effect back, as data: plain enough to stand in the log and be read back.
+
+Each value says what to remove and nothing about who made it; the run's label decides that.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class RemoveContainer(msgspec.Struct, frozen=True, tag="container", tag_field="remove"):
+    """Remove the container of that name with its anonymous volumes."""
+
+    name: str
+
+
+class RemoveNetwork(msgspec.Struct, frozen=True, tag="network", tag_field="remove"):
+    """Remove every network of that name which carries the run's label."""
+
+    name: str
+
+
+class RemoveVolume(msgspec.Struct, frozen=True, tag="volume", tag_field="remove"):
+    """Remove the volume of that name."""
+
+    name: str
+
+
+class RemoveKubeconfigEntries(msgspec.Struct, frozen=True, tag="kubeconfig", tag_field="remove"):
+    """Remove a cluster's three entries from a kubeconfig, and go back to *previous* context."""
+
+    cluster: str
+    path: str
+    previous: str | None = None
+
+
+class Nothing(msgspec.Struct, frozen=True, tag="nothing", tag_field="remove"):
+    """Nothing to take back: the task leaves no trace of its own."""
+
+
+Undo = RemoveContainer | RemoveNetwork | RemoveVolume | RemoveKubeconfigEntries | Nothing
+NOTHING = Nothing()
+
+
+def describe(undo: Undo) -> str:
+    """Return what the undo removes, `container k3d-dev-agent-0`, or an empty text."""
+    match undo:
+        case RemoveContainer(name):
+            return f"container {name}"
+        case RemoveNetwork(name):
+            return f"network {name}"
+        case RemoveVolume(name):
+            return f"volume {name}"
+        case RemoveKubeconfigEntries(cluster, path):
+            return f"entries of {cluster} in {path}"
+        case Nothing():
+            return ""
+
+
+def leftovers(undos: Sequence[Undo]) -> tuple[str, ...]:
+    """Return what is still there if none of *undos* is applied."""
+    return tuple(text for undo in undos if (text := describe(undo)))

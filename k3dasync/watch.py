@@ -1,0 +1,182 @@
+"""What is known of a cluster's nodes while it comes up, shared by all tasks that wait for them.
+
+One stream of container events and one watch on the Node objects serve a whole run. Tasks wait
+here, and a node that keeps exiting fails whoever waits for it, with its last words.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+import anyio
+
+from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
+from k3dasync.errors import EngineError, K3dAsyncError, KubernetesError, NodeCrashed
+from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
+from k3dasync.runtime import ContainerEvent, Runtime
+
+CRASH_LIMIT = 3
+"""Exits of one container that are no accident any more: the engine's restart policy brings it
+back after 0.1, 0.2 and 0.4 s, so this takes about a second."""
+JOINER_CRASH_LIMIT = 8
+"""Older k3s exits when etcd refuses it as a member, and comes back by itself: up to 5 times with
+two joiners at once. Joins are gated here, so this is only reached by something else."""
+LAST_WORDS = 5
+"""Log lines of a crashed node that go into the error."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
+"""Between two probes of a port, for which no event exists: a probe costs 2-4 ms of CPU, so at
+the longest pause this is 4 % of a core, and adds at most 0.1 s to a start of several seconds."""
+RECONNECT_PAUSE = 0.25
+"""Before a broken stream is opened again: shorter than anybody notices, long enough for an engine
+or API that is restarting not to be hammered."""
+
+
+@dataclass(slots=True)
+class _Exits:
+    count: int = 0
+    exit_code: int = 0
+    is_oom: bool = False
+
+
+class ClusterWatch:
+    """Knows the nodes of one run; `follow` must run beside whoever waits."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        kubernetes: KubernetesConnect,
+        host: str,
+        port: int,
+        run: str,
+        joiners: Collection[str] = (),
+    ) -> None:
+        self._runtime, self._connect = runtime, kubernetes
+        self._host, self._port, self._run = host, port, run
+        self._joiners = frozenset(joiners)
+        self._exits: dict[str, _Exits] = {}
+        self._crashed: dict[str, NodeCrashed] = {}
+        self._nodes: Nodes = {}
+        self._credentials: Credentials | None = None
+        self._has_credentials = anyio.Event()
+        self._changed = anyio.Event()
+
+    async def follow(self) -> None:
+        """Keep what is known up to date until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._follow_containers)
+            group.start_soon(self._follow_nodes)
+
+    def authenticate(self, credentials: Credentials) -> None:
+        """Let the Node objects be followed from now on."""
+        self._credentials = credentials
+        self._has_credentials.set()
+
+    def node(self, name: str) -> NodeStatus | None:
+        """Return what the API last said of a node, None if it does not know it."""
+        return self._nodes.get(name)
+
+    async def until(
+        self,
+        condition: Callable[[], bool],
+        *,
+        involved: Collection[str],
+        waiting: Callable[[], None],
+    ) -> None:
+        """Return when *condition* holds; ask it again at each change, and tell *waiting*.
+
+        Raises NodeCrashed if one of the *involved* containers keeps exiting.
+        """
+        while not condition():
+            self._raise_if_crashed(involved)
+            waiting()
+            await self._changed.wait()
+
+    async def poll(
+        self, probe: Callable[[], Awaitable[bool]], *, involved: Collection[str]
+    ) -> None:
+        """Return when *probe* says yes; for what can only be asked.
+
+        Raises NodeCrashed if one of the *involved* containers keeps exiting.
+        """
+        pause = FIRST_PAUSE
+        while not await probe():
+            self._raise_if_crashed(involved)
+            with anyio.move_on_after(pause):
+                await self._changed.wait()
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    def _raise_if_crashed(self, involved: Collection[str]) -> None:
+        for name in involved:
+            if name in self._crashed:
+                raise self._crashed[name]
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _follow_containers(self) -> None:
+        while True:
+            try:
+                async with self._runtime.container_events({LABEL_RUN: self._run}) as stream:
+                    await self._count_restarts()
+                    async for event in stream:
+                        await self._note(event)
+            except EngineError:
+                pass  # asked again below: the end of a stream proves nothing, nor does its failure
+            await anyio.sleep(RECONNECT_PAUSE)
+
+    async def _count_restarts(self) -> None:
+        """Catch up with what happened while no stream was open."""
+        for state in await self._runtime.containers({LABEL_RUN: self._run}):
+            if state.labels.get(LABEL_ROLE) in set(Role):
+                detail = await self._runtime.inspect_container(state.name)
+                exits = self._exits.setdefault(state.name, _Exits())
+                if detail.restarts > exits.count:
+                    exits.count, exits.exit_code = detail.restarts, detail.exit_code
+                    await self._judge(state.name, exits)
+
+    async def _note(self, event: ContainerEvent) -> None:
+        exits = self._exits.setdefault(event.name, _Exits())
+        if event.action == "oom":
+            exits.is_oom = True
+        elif event.action == "die":
+            exits.count += 1
+            exits.exit_code = event.exit_code or 0
+            await self._judge(event.name, exits)
+
+    async def _judge(self, name: str, exits: _Exits) -> None:
+        limit = JOINER_CRASH_LIMIT if name in self._joiners else CRASH_LIMIT
+        if name in self._crashed or (exits.count < limit and not exits.is_oom):
+            return
+        try:
+            log = await self._runtime.logs(name, tail=40)
+        except K3dAsyncError:
+            log = ()
+        self._crashed[name] = NodeCrashed(
+            name,
+            exits=exits.count,
+            exit_code=exits.exit_code,
+            oom=exits.is_oom,
+            log=last_words(log),
+        )
+        self._tell()
+
+    async def _follow_nodes(self) -> None:
+        await self._has_credentials.wait()
+        async with self._connect(self._host, self._port, self._credentials) as kubernetes:
+            while True:
+                try:
+                    async with kubernetes.nodes() as snapshots:
+                        async for nodes in snapshots:
+                            self._nodes = nodes
+                            self._tell()
+                except KubernetesError:
+                    pass  # an API that is coming up refuses now and then; asked again below
+                await anyio.sleep(RECONNECT_PAUSE)
+
+
+def last_words(log: Collection[str]) -> tuple[str, ...]:
+    """Return what matters most of a crashed node's log: k3s's fatal line, else the last lines."""
+    lines = [line.rstrip() for line in log if line.strip()]
+    fatal = [line for line in lines if "level=fatal" in line]
+    return tuple(fatal[-1:] or lines[-LAST_WORDS:])
