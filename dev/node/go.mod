@@ -1,0 +1,3 @@
+module k3dasync.dev/node
+
+go 1.19

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+)
+
+// image is what is kept of an imported image: enough to list it.
+type image struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+}
+
+// archive is what a pass over a tar file learned.
+type archive struct {
+	sizes    map[string]int64
+	manifest []dockerManifest
+	index    *ociIndex
+}
+
+type dockerManifest struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
+type ociIndex struct {
+	Manifests []struct {
+		Digest      string            `json:"digest"`
+		Size        int64             `json:"size"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"manifests"`
+}
+
+// readArchive reads a docker or OCI archive to its end: a cut one is an error.
+func readArchive(r io.Reader) (*archive, error) {
+	buffered := bufio.NewReader(r)
+	if head, err := buffered.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
+		unzipped, err := gzip.NewReader(buffered)
+		if err != nil {
+			return nil, err
+		}
+		r = unzipped
+	} else {
+		r = buffered
+	}
+	a := &archive{sizes: map[string]int64{}}
+	files := tar.NewReader(r)
+	for {
+		header, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return a, a.check()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("unrecognized image format: %w", err)
+		}
+		if err := a.take(strings.TrimPrefix(header.Name, "./"), header, files); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (a *archive) take(name string, header *tar.Header, content io.Reader) error {
+	a.sizes[name] = header.Size
+	var into interface{}
+	switch name {
+	case "manifest.json":
+		into = &a.manifest
+	case "index.json":
+		a.index = &ociIndex{}
+		into = a.index
+	default:
+		_, err := io.Copy(io.Discard, content)
+		return err
+	}
+	if err := json.NewDecoder(content).Decode(into); err != nil {
+		return fmt.Errorf("unrecognized image format: %s: %w", name, err)
+	}
+	return nil
+}
+
+// check refuses an archive that names files it does not hold.
+func (a *archive) check() error {
+	if a.manifest == nil && a.index == nil {
+		return errors.New("unrecognized image format: neither manifest.json nor index.json in the archive")
+	}
+	for _, m := range a.manifest {
+		for _, file := range append([]string{m.Config}, m.Layers...) {
+			if _, ok := a.sizes[file]; !ok {
+				return fmt.Errorf("unrecognized image format: %q is missing in the archive", file)
+			}
+		}
+	}
+	if a.index == nil {
+		return nil
+	}
+	for _, m := range a.index.Manifests {
+		if _, ok := a.sizes["blobs/"+strings.Replace(m.Digest, ":", "/", 1)]; !ok {
+			return fmt.Errorf("content digest %s: not found", m.Digest)
+		}
+	}
+	return nil
+}
+
+// images lists what the archive holds, under containerd's full names.
+func (a *archive) images() []image {
+	var found []image
+	for _, m := range a.manifest {
+		size := a.sizes[m.Config]
+		for _, layer := range m.Layers {
+			size += a.sizes[layer]
+		}
+		digest := "sha256:" + strings.TrimSuffix(filepath.Base(m.Config), ".json")
+		for _, tag := range m.RepoTags {
+			found = append(found, image{fullName(tag), digest, size})
+		}
+	}
+	if a.manifest != nil || a.index == nil {
+		return found
+	}
+	var total int64
+	for name, size := range a.sizes {
+		if strings.HasPrefix(name, "blobs/") {
+			total += size
+		}
+	}
+	for _, m := range a.index.Manifests {
+		name := m.Annotations["io.containerd.image.name"]
+		if name == "" {
+			name = m.Annotations["org.opencontainers.image.ref.name"]
+		}
+		if name != "" {
+			found = append(found, image{fullName(name), m.Digest, total})
+		}
+	}
+	return found
+}
+
+// fullName adds what containerd never leaves out: registry, library and tag.
+func fullName(name string) string {
+	first, rest, hasSlash := strings.Cut(name, "/")
+	switch {
+	case !hasSlash:
+		name = "docker.io/library/" + name
+		rest = name
+	case !strings.ContainsAny(first, ".:") && first != "localhost":
+		name = "docker.io/" + name
+	}
+	if !strings.Contains(rest[strings.LastIndex(rest, "/")+1:], ":") && !strings.Contains(name, "@") {
+		name += ":latest"
+	}
+	return name
+}
+
+// imageFile is the list of imported images, in the node's volume.
+func imageFile() string { return filepath.Join(dataDirFromEnv(), "agent", "images.json") }
+
+func dataDirFromEnv() string { return envOr(os.LookupEnv, "K3S_DATA_DIR", "/var/lib/rancher/k3s") }
+
+func readImages() (map[string]image, error) {
+	known := map[string]image{}
+	raw, err := os.ReadFile(imageFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return known, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return known, json.Unmarshal(raw, &known)
+}
+
+// recordImages adds images under a lock: several imports may run at once.
+func recordImages(added []image) error {
+	if err := os.MkdirAll(filepath.Dir(imageFile()), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(imageFile()+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	known, err := readImages()
+	if err != nil {
+		return err
+	}
+	for _, i := range added {
+		known[i.Name] = i
+	}
+	raw, err := json.MarshalIndent(known, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(imageFile()+".new", raw, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(imageFile()+".new", imageFile())
+}
+
+func sortedImages() ([]image, error) {
+	known, err := readImages()
+	list := make([]image, 0, len(known))
+	for _, i := range known {
+		list = append(list, i)
+	}
+	sort.Slice(list, func(a, b int) bool { return list[a].Name < list[b].Name })
+	return list, err
+}

@@ -1,0 +1,120 @@
+package main
+
+import "time"
+
+// timing holds every delay of a node. Moments are measured from the event
+// named in the comment, so that work done meanwhile does not add to them.
+type timing struct {
+	// From the start of the process.
+	starting  time.Duration // "Starting k3s …"
+	datastore time.Duration // earliest "etcd data store connection OK"
+
+	// From the data store's "OK" (server).
+	listen     time.Duration // 6443 accepts, everything answers 503
+	kubeconfig time.Duration // kubeconfig written
+	cacerts    time.Duration // the supervisor answers
+	containerd time.Duration
+	api        time.Duration // the API server answers
+	up         time.Duration // "k3s is up and running"
+	kubelet    time.Duration // "Started kubelet"
+	register   time.Duration // Node object exists
+
+	// From the moment an agent got its configuration from a server.
+	agentContainerd time.Duration
+	agentConnect    time.Duration
+	agentKubelet    time.Duration
+	agentRegister   time.Duration
+
+	// From the registration.
+	cidr  time.Duration // "Node CIDR assigned for: …"
+	ready time.Duration // condition Ready becomes true
+
+	// Periods.
+	caRetry     time.Duration // an agent's retry while the server is absent
+	configRetry time.Duration // an agent's retry while the server is half up
+	learnerPoll time.Duration // a joiner's question whether it was promoted
+	promoteTick time.Duration // the leader's ticker, one promotion per tick
+	heartbeat   time.Duration
+	grace       time.Duration // silence after which a node is NotReady
+	stall       time.Duration // a learner without progress is removed after this
+	etcdBeat    time.Duration // etcd's heartbeat; its election timeout is ten of them
+}
+
+// measured are the delays of real k3s v1.21.2 on two cores.
+func measured() timing {
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	return timing{
+		starting: seconds(0.3), datastore: seconds(1.4),
+		listen: seconds(0.6), kubeconfig: seconds(1.1), cacerts: seconds(1.6), containerd: seconds(2.2),
+		api: seconds(4.4), up: seconds(4.8), kubelet: seconds(7.5), register: seconds(7.7),
+		agentContainerd: seconds(0.8), agentConnect: seconds(1.2), agentKubelet: seconds(7.0), agentRegister: seconds(7.3),
+		cidr: seconds(10.2), ready: seconds(10.5),
+		caRetry: seconds(2), configRetry: seconds(5), learnerPoll: seconds(5), promoteTick: seconds(15),
+		heartbeat: seconds(10), grace: seconds(40), stall: seconds(300), etcdBeat: seconds(0.5),
+	}
+}
+
+// moments lists the delays that a slow node stretches; periods are those that
+// only the overall scale changes.
+func (t *timing) moments() []*time.Duration {
+	return []*time.Duration{
+		&t.starting, &t.datastore, &t.listen, &t.kubeconfig, &t.cacerts, &t.containerd, &t.api, &t.up, &t.kubelet,
+		&t.register, &t.agentContainerd, &t.agentConnect, &t.agentKubelet, &t.agentRegister, &t.cidr, &t.ready,
+	}
+}
+
+func (t *timing) periods() []*time.Duration {
+	return []*time.Duration{&t.caRetry, &t.configRetry, &t.learnerPoll, &t.promoteTick, &t.heartbeat, &t.grace, &t.stall, &t.etcdBeat}
+}
+
+func stretch(list []*time.Duration, factor float64) {
+	for _, d := range list {
+		*d = time.Duration(float64(*d) * factor)
+	}
+}
+
+// Floors below which a scaled period would only burn CPU or, for the grace
+// period, call a node dead that a busy machine merely delayed.
+const (
+	minPeriod    = 40 * time.Millisecond
+	minHeartbeat = time.Second
+	minGrace     = 4 * time.Second
+	minStall     = 15 * time.Second
+	minEtcdBeat  = 100 * time.Millisecond // etcd's own default
+	maxEtcdBeat  = 500 * time.Millisecond
+)
+
+func (t *timing) applyFloors() {
+	for _, d := range []*time.Duration{&t.caRetry, &t.configRetry, &t.learnerPoll, &t.promoteTick} {
+		atLeast(d, minPeriod)
+	}
+	atLeast(&t.heartbeat, minHeartbeat)
+	atLeast(&t.grace, minGrace)
+	atLeast(&t.stall, minStall)
+	atLeast(&t.etcdBeat, minEtcdBeat)
+	if t.etcdBeat > maxEtcdBeat {
+		t.etcdBeat = maxEtcdBeat
+	}
+}
+
+func atLeast(d *time.Duration, floor time.Duration) {
+	if *d < floor {
+		*d = floor
+	}
+}
+
+// readyAfter is the profile of STANDIN_READY: nothing answers before n, then
+// everything does and the Node is Ready.
+func readyAfter(n time.Duration) timing {
+	t := measured()
+	stretch(t.moments(), 0)
+	t.datastore, t.agentRegister = n, n
+	t.caRetry, t.configRetry, t.learnerPoll = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+	t.promoteTick, t.etcdBeat = 200*time.Millisecond, minEtcdBeat
+	return t
+}
+
+// sleepUntil waits for the moment that lies after base by d.
+func sleepUntil(base time.Time, d time.Duration) {
+	time.Sleep(time.Until(base.Add(d)))
+}
