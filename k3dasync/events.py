@@ -173,11 +173,15 @@ class RunDone(Event, frozen=True, kw_only=True, tag="run_done"):
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
-    """Last line of a run that did not; `left` names what it could not take back."""
+    """Last line of a run that did not; `left` names what it could not take back.
+
+    `rolled_back` is false if the user wanted everything kept.
+    """
 
     seconds: float
     code: str
     cause: str
+    rolled_back: bool
     critical_path: tuple[TaskId, ...] = ()
     left: tuple[str, ...] = ()
 
@@ -227,14 +231,16 @@ class Emitter:
         clock: Callable[[], float],
         journal: EventSink | None,
         sinks: Sequence[EventSink] = (),
+        after: AnyEvent | None = None,
     ) -> None:
+        """Begin a run's log, or go on with one whose last line is *after*."""
         self.run = run
         self._cluster = cluster
         self._clock = clock
-        self._start = clock()
+        self._start = clock() - (after.t if after else 0.0)
         self._journal = journal
         self._sinks = tuple(sinks)
-        self._seq = 0
+        self._seq = after.seq + 1 if after else 0
         self.last_change = 0.0
 
     def now(self) -> float:
@@ -302,7 +308,7 @@ def to_undo(events: Sequence[AnyEvent]) -> dict[TaskId, PlannedTask]:
         match event:
             case RunStarted() | RunReplanned():
                 plan = {task.id: task for task in event.plan}
-            case TaskStarted() if event.task in plan:
+            case TaskStarted() if event.task in plan and plan[event.task].undo != NOTHING:
                 pending[event.task] = plan[event.task]
             case UndoDone():
                 pending.pop(event.task, None)

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +160,12 @@ class PastRun:
             return False
         return bool(to_undo(self.events))
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the user wanted its wreck kept."""
+        last = self.events[-1] if self.events else None
+        return isinstance(last, RunFailed) and not last.rolled_back
+
 
 def past_runs(cluster: str) -> tuple[PastRun, ...]:
     """Return the readable logs of a cluster, oldest first."""
@@ -170,16 +176,6 @@ def past_runs(cluster: str) -> tuple[PastRun, ...]:
         except JournalError:
             continue  # a damaged log must not block the cluster; labels find what it made
     return tuple(found)
-
-
-def close_by_hand(path: Path, events: Sequence[AnyEvent]) -> None:
-    """Append what a later command did for a run that could not end by itself."""
-    journal = Journal(path)
-    try:
-        for event in events:
-            journal.write(event)
-    finally:
-        journal.close()
 
 
 def tidy(now: float | None = None) -> int:

@@ -50,7 +50,7 @@ def parse(content: bytes, origin: str) -> Config:
 
     Raises KubeconfigError if it is none, naming *origin*.
     """
-    import yaml  # noqa: PLC0415, TID253 - 20 ms that `--help` need not pay
+    import yaml
 
     try:
         config = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
@@ -70,7 +70,7 @@ _PARTS = ("clusters", "contexts", "users")
 
 def dump(config: Config) -> bytes:
     """Return the YAML of a kubeconfig, keys sorted as kubectl does."""
-    import yaml  # noqa: PLC0415, TID253 - as above
+    import yaml
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text = yaml.dump(config, Dumper=dumper, default_flow_style=False, sort_keys=True)
@@ -150,6 +150,28 @@ def default_path() -> Path:
     return Path(named[0]) if named else Path.home() / ".kube" / "config"
 
 
+def files_with(cluster: str) -> tuple[str, ...]:
+    """Return the files that know a cluster: those of `KUBECONFIG` or the default, and its own."""
+    named = filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))
+    paths = [Path(text) for text in dict.fromkeys(named)] or [Path.home() / ".kube" / "config"]
+    found = []
+    for path in (*paths, own_path(cluster)):
+        try:
+            config = load(path)
+        except KubeconfigError:
+            continue  # not ours to mend, and nothing of ours can be in it
+        if without(config, cluster, None) != {**dict.fromkeys(_PARTS, []), **config}:
+            found.append(str(path.absolute()))
+    return tuple(found)
+
+
+def own_path(cluster: str) -> Path:
+    """Return the file that holds one cluster alone, where k3d has it."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    directory = Path(base) if base else Path.home() / ".config"
+    return directory / "k3d" / f"kubeconfig-{cluster}.yaml"
+
+
 def load(path: Path) -> Config:
     """Read a kubeconfig file; an absent one is empty. Raises KubeconfigError if it is none."""
     try:
@@ -205,9 +227,15 @@ def merge_into(path: str, entries: Config, *, switch: bool, update: bool = True)
 
 
 def remove_from(path: str, cluster: str, previous: str | None = None) -> bool:
-    """Remove a cluster's entries from a file and say whether there were any."""
+    """Remove a cluster's entries from a file and say whether there were any.
+
+    The cluster's own file goes as a whole.
+    """
     if not Path(path).exists():
         return False
+    if Path(path) == own_path(cluster).absolute():
+        Path(path).unlink(missing_ok=True)
+        return True
     found = False
 
     def change(base: Config) -> Config:

@@ -158,7 +158,7 @@ class VolumeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerEvent:
-    """Something that happened to a container: `start`, `die`, `oom`, `destroy`, …"""
+    """Something that happened to a container, such as `start`, `die`, `oom` or `destroy`."""
 
     action: str
     name: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anyio
 
 from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
-from k3dasync.errors import EngineError, K3dAsyncError, KubernetesError, NodeCrashed
+from k3dasync.errors import K3dAsyncError, KubernetesError, NodeCrashed
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
 from k3dasync.runtime import ContainerEvent, Runtime
 
@@ -121,7 +121,7 @@ class ClusterWatch:
                     await self._count_restarts()
                     async for event in stream:
                         await self._note(event)
-            except EngineError:
+            except K3dAsyncError:
                 pass  # asked again below: the end of a stream proves nothing, nor does its failure
             await anyio.sleep(RECONNECT_PAUSE)
 

@@ -1,0 +1,1 @@
+"""What can be done with clusters: one function a verb. Wires everything else together."""

@@ -1,0 +1,127 @@
+"""What only the engine can grant, chosen optimistically: subnet, addresses, API port.
+
+A choice is claimed by creating it. Whoever loses a claim adds it to what was refused, and chooses
+again.
+"""
+
+import ipaddress
+from dataclasses import dataclass, replace
+
+from k3dasync import addresses
+from k3dasync.cluster import ApiChoice, Cluster, NetworkChoice, network_name, node_names
+from k3dasync.errors import (
+    AddressesUnsupported,
+    AddressTaken,
+    ClaimLost,
+    PortTaken,
+    SpecError,
+    SubnetTaken,
+)
+from k3dasync.operations._observe import World, is_port_free
+from k3dasync.spec import ClusterSpec
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What the engine has refused to grant so far in this run."""
+
+    subnets: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
+    addresses: frozenset[str] = frozenset()
+    fixed_addresses: bool = False
+
+    def after(self, lost: ClaimLost, spec: ClusterSpec, cluster: Cluster) -> "Refused | None":
+        """Return what is refused now, or None if the user named it and there is no other."""
+        match lost:
+            case SubnetTaken() if spec.subnet is None and cluster.network is not None:
+                return replace(self, subnets=self.subnets | {cluster.network.subnet})
+            case PortTaken() if spec.api_port.port is None:
+                return replace(self, ports=self.ports | {cluster.api.port})
+            case AddressesUnsupported() if cluster.network is None:
+                return replace(self, fixed_addresses=True)
+            case AddressTaken() if cluster.network is None:
+                used = {node.container.address for node in cluster.nodes} - {None}
+                return replace(self, addresses=self.addresses | {str(one) for one in used})
+            case _:
+                return None
+
+
+def choose_network(
+    spec: ClusterSpec, world: World, in_use: frozenset[str], refused: Refused
+) -> NetworkChoice:
+    """Return the network to make or to use; *in_use* are addresses of an existing one's members.
+
+    Raises SpecError if there is no room.
+    """
+    name, count = network_name(spec), len(node_names(spec))
+    existing = world.network(name)
+    if existing is None:
+        return _new_network(spec, world, count, refused)
+    subnet = next((cidr for cidr in existing.subnets if ":" not in cidr), "")
+    fixed: tuple[str, ...] = ()
+    if subnet and not refused.fixed_addresses:
+        taken = in_use | refused.addresses | {existing.gateway}
+        fixed = addresses.addresses_of_foreign(subnet, count, taken)
+    return NetworkChoice(
+        name=name,
+        is_external=True,
+        subnet=subnet,
+        gateway=existing.gateway,
+        ip_range="",
+        addresses=fixed,
+    )
+
+
+def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) -> NetworkChoice:
+    subnet = spec.subnet
+    if subnet is None:
+        taken = [*world.subnets, *refused.subnets]
+        subnet = next(addresses.subnets(spec.name, count, taken), None)
+        if subnet is None:
+            raise SpecError(
+                "no subnet of the pool is free; remove unused networks (docker network prune), "
+                "pass --subnet, or set K3DASYNC_SUBNET_POOL to another range"
+            )
+    layout = addresses.layout(subnet)
+    return NetworkChoice(
+        name=network_name(spec),
+        is_external=False,
+        subnet=layout.subnet,
+        gateway=layout.gateway,
+        ip_range=layout.ip_range,
+        addresses=addresses.node_addresses(subnet, count),
+    )
+
+
+def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) -> ApiChoice:
+    """Return where the API is published; *host_ip* is the address to bind, already resolved.
+
+    Raises SpecError if every port of the range is taken.
+    """
+    host = spec.api_port.host or (world.facts.host if not world.facts.is_local else "127.0.0.1")
+    if host in EVERYWHERE and not world.facts.is_local:
+        host = world.facts.host
+    port = spec.api_port.port
+    if port is None:
+        candidates = addresses.api_ports(spec.name, world.bound_ports | refused.ports)
+        is_free = is_port_free if world.facts.is_local else (lambda _ip, _port: True)
+        port = next((number for number in candidates if is_free(host_ip, number)), None)
+    if port is None:
+        raise SpecError("every port for APIs is taken; pass --api-port or set K3DASYNC_API_PORTS")
+    return ApiChoice(host=host, host_ip=host_ip, port=port)
+
+
+def default_host_ip(world: World) -> str:
+    """Return the address the API binds unless told otherwise: this machine only, if it can be."""
+    return "127.0.0.1" if world.facts.is_local else EVERYWHERE[0]
+
+
+def is_address(text: str) -> bool:
+    """Say whether *text* is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""Clusters that are there, ours and k3d's alike, read from the labels of their parts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anyio
+
+from k3dasync.cluster import (
+    APP,
+    LABEL_API_HOST,
+    LABEL_API_PORT,
+    LABEL_CLUSTER,
+    LABEL_NETWORK,
+    LABEL_NETWORK_EXTERNAL,
+    LABEL_ROLE,
+    LABEL_TOKEN,
+    Role,
+)
+from k3dasync.errors import ClusterNotFound
+from k3dasync.runtime import ContainerState, NetworkState, Runtime, Status, VolumeState
+
+OTHER_ROLES = frozenset({"registry", "noRole"})
+"""Parts of a cluster that are no nodes of it: its own registry, k3d's tools container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingCluster:
+    """A cluster as the engine shows it; any of its parts may be missing."""
+
+    name: str
+    containers: tuple[ContainerState, ...]
+    networks: tuple[NetworkState, ...]
+    volumes: tuple[VolumeState, ...]
+
+    def of_role(self, role: Role) -> tuple[ContainerState, ...]:
+        """Return its nodes of that role, by name."""
+        return tuple(node for node in self.containers if node.labels.get(LABEL_ROLE) == role)
+
+    def running(self, role: Role) -> int:
+        """Return how many nodes of that role run."""
+        return sum(node.status is Status.RUNNING for node in self.of_role(role))
+
+    def label(self, key: str, default: str = "") -> str:
+        """Return a label that all nodes share, from the first node which has it."""
+        return next((node.labels[key] for node in self.containers if node.labels.get(key)), default)
+
+    @property
+    def token(self) -> str:
+        """The cluster's secret."""
+        return self.label(LABEL_TOKEN)
+
+    @property
+    def has_loadbalancer(self) -> bool:
+        """Whether it has a load balancer."""
+        return bool(self.of_role(Role.LOADBALANCER))
+
+    @property
+    def api_url(self) -> str:
+        """Where its API is published, as its kubeconfig says."""
+        host = self.label(LABEL_API_HOST, "0.0.0.0")  # noqa: S104 - k3d's default
+        host = f"[{host}]" if ":" in host else host
+        return f"https://{host}:{self.label(LABEL_API_PORT, '6443')}"
+
+    @property
+    def own_network(self) -> str:
+        """The name of the network that goes with it, empty if that is somebody else's."""
+        is_external = self.label(LABEL_NETWORK_EXTERNAL) == "true"
+        return "" if is_external else self.label(LABEL_NETWORK)
+
+
+async def existing_clusters(runtime: Runtime) -> dict[str, ExistingCluster]:
+    """Return every cluster of the engine, by name, in the order of names."""
+    containers: list[ContainerState] = []
+    networks: list[NetworkState] = []
+    volumes: list[VolumeState] = []
+
+    async def list_containers() -> None:
+        containers.extend(await runtime.containers(APP))
+
+    async def list_networks() -> None:
+        networks.extend(await runtime.networks(APP))
+
+    async def list_volumes() -> None:
+        volumes.extend(await runtime.volumes(APP))
+
+    async with anyio.create_task_group() as group:
+        for ask in (list_containers, list_networks, list_volumes):
+            group.start_soon(ask)
+    labels = [part.labels for part in (*containers, *networks, *volumes)]
+    names = sorted({found for each in labels if (found := each.get(LABEL_CLUSTER))})
+    return {name: _cluster(name, containers, networks, volumes) for name in names}
+
+
+def _cluster(
+    name: str,
+    containers: list[ContainerState],
+    networks: list[NetworkState],
+    volumes: list[VolumeState],
+) -> ExistingCluster:
+    def is_part(labels: Mapping[str, str]) -> bool:
+        return labels.get(LABEL_CLUSTER) == name
+
+    mine = sorted((one for one in containers if is_part(one.labels)), key=lambda one: one.name)
+    own = next(
+        (
+            one.labels[LABEL_NETWORK]
+            for one in mine
+            if one.labels.get(LABEL_NETWORK) and one.labels.get(LABEL_NETWORK_EXTERNAL) != "true"
+        ),
+        None,
+    )
+    return ExistingCluster(
+        name=name,
+        containers=tuple(mine),
+        # k3d labels its networks without the cluster's name.
+        networks=tuple(one for one in networks if is_part(one.labels) or one.name == own),
+        volumes=tuple(one for one in volumes if is_part(one.labels)),
+    )
+
+
+async def existing_cluster(runtime: Runtime, name: str) -> ExistingCluster:
+    """Return one cluster; raises ClusterNotFound if no container is part of it."""
+    found = (await existing_clusters(runtime)).get(name)
+    if found is None or not found.containers:
+        raise ClusterNotFound(name)
+    return found

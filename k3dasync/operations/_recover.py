@@ -1,0 +1,91 @@
+"""Finishing what an earlier run could not: it was killed, or its rollback was not complete."""
+
+from collections.abc import Sequence
+
+import anyio
+
+from k3dasync import events
+from k3dasync.errors import JournalError, RollbackIncomplete
+from k3dasync.events import Emitter, EventSink
+from k3dasync.journal import Journal, PastRun, past_runs
+from k3dasync.operations._backward import take_back
+from k3dasync.runtime import EngineFacts, Runtime
+
+
+def rollback_command(cluster: str) -> str:
+    """Return the command that finishes the job by hand."""
+    return f"k3dasync rollback {cluster}"
+
+
+async def recover(
+    cluster: str,
+    *,
+    runtime: Runtime,
+    facts: EngineFacts,
+    sinks: Sequence[EventSink] = (),
+    also_kept: bool,
+) -> tuple[PastRun, ...]:
+    """Take back what unfinished runs of a cluster left on this engine; return those runs.
+
+    The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
+    With *also_kept* even what a user wanted kept (`--no-rollback`) goes.
+
+    Raises RollbackIncomplete if something could not be removed.
+    """
+    finished = []
+    for past in past_runs(cluster):
+        if not past.is_unfinished or (past.is_kept and not also_kept):
+            continue
+        if past.started is None or past.started.engine.id != facts.id:
+            continue
+        await _take_back(past, runtime=runtime, sinks=sinks)
+        finished.append(past)
+    return tuple(finished)
+
+
+async def _take_back(past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink]) -> None:
+    last, started = past.events[-1], past.started
+    assert started is not None
+    log = Journal(past.path)
+    try:
+        emitter = Emitter(
+            run=started.run,
+            cluster=started.cluster,
+            clock=anyio.current_time,
+            journal=log,
+            sinks=sinks,
+            after=last,
+        )
+        left = await take_back(
+            events.plan_of(past.events),
+            events.to_undo(past.events),
+            runtime=runtime,
+            emitter=emitter,
+        )
+        emitter.emit(
+            events.RunFailed,
+            seconds=round(emitter.now(), 6),
+            code="ABANDONED",
+            cause="the process that ran it is gone",
+            rolled_back=True,
+            left=left,
+        )
+    finally:
+        log.close()
+    if left:
+        raise RollbackIncomplete(left, rollback_command(started.cluster or ""))
+
+
+def refuse_other_engine(cluster: str, facts: EngineFacts) -> None:
+    """Raise JournalError if unfinished runs of the cluster belong to another engine only."""
+    foreign = [
+        past.started.engine
+        for past in past_runs(cluster)
+        if past.is_unfinished and past.started and past.started.engine.id != facts.id
+    ]
+    if foreign:
+        raise JournalError(
+            f"cannot roll back cluster {cluster}: its run was on the engine at "
+            f"{foreign[-1].endpoint}, and this is another one ({facts.endpoint}); "
+            "set DOCKER_HOST or DOCKER_CONTEXT to that engine"
+        )

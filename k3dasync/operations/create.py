@@ -1,0 +1,362 @@
+"""Creating a cluster: observe, decide, claim, walk; and take everything back if it fails."""
+
+import secrets
+import socket
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import anyio
+
+from k3dasync import events, kubeconfig, tasks
+from k3dasync.backend import Backend
+from k3dasync.cluster import (
+    LABEL_RUN,
+    Cluster,
+    k3s_version,
+    network_name,
+    resolve,
+)
+from k3dasync.errors import (
+    ClaimLost,
+    DeadlineExceeded,
+    Interrupted,
+    K3dAsyncError,
+    RollbackIncomplete,
+    SpecError,
+    TaskFailed,
+)
+from k3dasync.events import EventSink, Outputs
+from k3dasync.graph import Graph
+from k3dasync.images import loadbalancer_image
+from k3dasync.journal import cluster_lock
+from k3dasync.operations._backward import remaining, take_back
+from k3dasync.operations._choose import (
+    Refused,
+    choose_api,
+    choose_network,
+    default_host_ip,
+    is_address,
+)
+from k3dasync.operations._forward import Forward, planned
+from k3dasync.operations._observe import World, observe, refuse_if_taken
+from k3dasync.operations._recover import recover, rollback_command
+from k3dasync.operations._run import Run, Stop, new_run_id
+from k3dasync.runtime import EngineFacts
+from k3dasync.spec import ClusterSpec, check
+from k3dasync.tasks import ClusterTask, Context, TaskReport
+from k3dasync.watch import ClusterWatch
+
+MOST_PLANS = 12
+"""Lost claims in one run. Each costs an undo; with a dozen tools racing for the same subnets and
+ports every one of them still gets its own, and more than that is a fault, not a race."""
+TOKEN_LENGTH = 20
+"""k3d's; 114 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A cluster, and the graph that makes it."""
+
+    cluster: Cluster
+    graph: Graph[ClusterTask]
+
+
+async def decide(
+    spec: ClusterSpec,
+    *,
+    backend: Backend,
+    world: World,
+    run: str,
+    token: str,
+    target: kubeconfig.Target | None,
+    refused: Refused,
+) -> Decision:
+    """Decide everything about a cluster for the world as it was seen.
+
+    Raises SpecError if there is no room for it.
+    """
+    name, in_use = network_name(spec), frozenset[str]()
+    if world.network(name) is not None:
+        in_use = await backend.runtime.addresses_in_use(name)
+    network = choose_network(spec, world, in_use, refused)
+    facts = world.facts
+    cluster = resolve(
+        spec,
+        run=run,
+        token=token,
+        network=network,
+        api=choose_api(spec, world, await _host_ip(spec, world), refused),
+        loadbalancer_image=loadbalancer_image(),
+        # Where the engine is in a virtual machine, the network's gateway is not the user's host.
+        host_alias="host-gateway" if facts.is_desktop or not network.gateway else network.gateway,
+    )
+    return Decision(cluster=cluster, graph=tasks.plan(cluster, target))
+
+
+async def _host_ip(spec: ClusterSpec, world: World) -> str:
+    host = spec.api_port.host
+    if host is None:
+        return default_host_ip(world)
+    if is_address(host):
+        return host
+    try:
+        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise SpecError(f"--api-port: cannot look up {host}: {error.strerror}") from error
+    return str(found[0][4][0])
+
+
+def new_token() -> str:
+    """Return a cluster token of letters, as k3d's are, but not to be guessed."""
+    return "".join(secrets.choice(string.ascii_letters) for _ in range(TOKEN_LENGTH))
+
+
+def kubeconfig_target(spec: ClusterSpec) -> kubeconfig.Target | None:
+    """Return the file to merge into; raises KubeconfigError now rather than after minutes."""
+    if not spec.kubeconfig_update_default:
+        return None
+    return kubeconfig.target(switch=spec.kubeconfig_switch_context)
+
+
+async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
+    """Return what a create would do now; touches nothing.
+
+    Raises ClusterExists or NameTaken if it would refuse.
+    """
+    check(spec)
+    world = await observe(backend.runtime, await backend.runtime.facts())
+    refuse_if_taken(world, spec)
+    return await decide(
+        spec,
+        backend=backend,
+        world=world,
+        run="planned",
+        token=spec.token or new_token(),
+        target=kubeconfig_target(spec),
+        refused=Refused(),
+    )
+
+
+async def create(
+    spec: ClusterSpec,
+    *,
+    backend: Backend,
+    sinks: Sequence[EventSink] = (),
+    stop: Stop | None = None,
+) -> Outputs:
+    """Create a cluster and return how to use it.
+
+    When this raises, everything the run made is gone again (unless the spec says to keep it),
+    or RollbackIncomplete names what is left.
+
+    Raises ClusterExists, NameTaken, ClusterBusy or SpecError before anything is made;
+    TaskFailed, DeadlineExceeded or Interrupted after it was taken back.
+    """
+    check(spec)
+    stop = stop or Stop()
+    target = kubeconfig_target(spec)
+    facts = await backend.runtime.facts()
+    with cluster_lock(spec.name, facts.id):
+        await recover(spec.name, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=False)
+        run = Run(
+            id=new_run_id(),
+            operation="create",
+            cluster=spec.name,
+            facts=facts,
+            k3s=k3s_version(spec.image),
+            sinks=sinks,
+        )
+        try:
+            return await _Create(spec, backend, facts, run, target).perform(stop)
+        finally:
+            run.close()
+
+
+class _Create:
+    """One create, from the first look at the engine to the last line of its log."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        backend: Backend,
+        facts: EngineFacts,
+        run: Run,
+        target: kubeconfig.Target | None,
+    ) -> None:
+        self._spec, self._backend, self._facts = spec, backend, facts
+        self._run, self._target = run, target
+        self._token = spec.token or new_token()
+        self._cut: list[str] = []
+
+    async def perform(self, stop: Stop) -> Outputs:
+        outputs: Outputs | None = None
+        failure: K3dAsyncError | None = None
+        deadline = anyio.CancelScope()
+        try:
+            with stop.scope(), anyio.move_on_after(self._spec.timeout) as deadline:
+                outputs = await self._forward()
+        except K3dAsyncError as error:
+            failure = error
+        except BaseException:
+            await self._give_up(Interrupted("cancelled from outside"))
+            raise
+        if outputs is not None:
+            return outputs
+        if failure is None:
+            if deadline.cancelled_caught:
+                failure = DeadlineExceeded(self._spec.timeout or 0.0, self._cut)
+            else:
+                failure = Interrupted(stop.because or "stopped")
+        raise await self._give_up(failure)
+
+    async def _forward(self) -> Outputs:
+        """Plan and walk until a plan is through or cannot be improved."""
+        refused, because = Refused(), ""
+        for attempt in range(1, MOST_PLANS + 1):
+            decision = await self._decide(refused)
+            self._announce(decision, because, attempt)
+            try:
+                await self._walk(decision)
+            except TaskFailed as error:
+                if not isinstance(error.cause, ClaimLost) or attempt == MOST_PLANS:
+                    raise
+                again = refused.after(error.cause, self._spec, decision.cluster)
+                if again is None:
+                    raise
+                refused, because = again, str(error.cause)
+                await self._undo_plan()
+            else:
+                return self._succeed(decision.cluster)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _decide(self, refused: Refused) -> Decision:
+        world = await observe(self._backend.runtime, self._facts)
+        refuse_if_taken(world, self._spec)
+        return await decide(
+            self._spec,
+            backend=self._backend,
+            world=world,
+            run=self._run.id,
+            token=self._token,
+            target=self._target,
+            refused=refused,
+        )
+
+    def _announce(self, decision: Decision, because: str, attempt: int) -> None:
+        plan = planned(decision.graph)
+        if attempt == 1:
+            self._run.start(plan)
+        else:
+            self._run.replan(plan, because=because, attempt=attempt)
+        cluster = decision.cluster
+        if not cluster.has_fixed_addresses:
+            self._run.emitter.emit(
+                events.Warned,
+                text=f"network {cluster.network_name} has no subnet configured by a user: nodes "
+                "get dynamic addresses, and several servers may not survive a restart",
+            )
+        if len(cluster.servers) == 2:
+            self._run.emitter.emit(
+                events.Warned,
+                text="two servers have no quorum when one of them is down; use 1 or 3",
+            )
+
+    async def _walk(self, decision: Decision) -> None:
+        cluster, backend = decision.cluster, self._backend
+        watch = ClusterWatch(
+            runtime=backend.runtime,
+            kubernetes=backend.kubernetes,
+            host=cluster.api.connect_host,
+            port=cluster.api.port,
+            run=self._run.id,
+            joiners=[node.name for node in cluster.servers[1:]],
+        )
+
+        async def act(task: ClusterTask, report: TaskReport) -> None:
+            await task.run(replace(context, report=report))
+
+        forward = Forward(decision.graph, act, self._run.emitter)
+        context = Context(
+            runtime=backend.runtime, kubernetes=backend.kubernetes, watch=watch, report=_SILENT
+        )
+        try:
+            await forward.walk(beside=watch.follow)
+        finally:
+            self._cut = forward.cut
+
+    async def _undo_plan(self) -> None:
+        left = await take_back(
+            self._run.plan,
+            self._run.pending,
+            runtime=self._backend.runtime,
+            emitter=self._run.emitter,
+        )
+        if left:
+            raise RollbackIncomplete(left, rollback_command(self._spec.name))
+
+    def _succeed(self, cluster: Cluster) -> Outputs:
+        outputs = Outputs(
+            api=cluster.api.url,
+            context=cluster.context,
+            kubeconfig=self._target.path if self._target else None,
+            nodes=tuple(node.name for node in cluster.nodes),
+        )
+        emitter = self._run.emitter
+        emitter.emit(
+            events.RunDone,
+            seconds=round(emitter.now(), 6),
+            critical_path=self._run.critical_path,
+            outputs=outputs,
+        )
+        return outputs
+
+    async def _give_up(self, failure: K3dAsyncError) -> K3dAsyncError:
+        """Take everything back, write the last line, and return the error to be raised."""
+        run, emitter = self._run, self._run.emitter
+        if not run.has_started:
+            return failure
+        left: tuple[str, ...]
+        if self._spec.rollback:
+            left = await take_back(
+                run.plan, run.pending, runtime=self._backend.runtime, emitter=emitter
+            )
+        else:
+            left = await self._kept()
+        emitter.emit(
+            events.RunFailed,
+            seconds=round(emitter.now(), 6),
+            code=failure.code,
+            cause=str(failure),
+            rolled_back=self._spec.rollback,
+            critical_path=run.critical_path,
+            left=left,
+        )
+        command = rollback_command(self._spec.name)
+        if not self._spec.rollback:
+            failure.add_note(f"everything is kept as it is; remove it with: {command}")
+        elif left:
+            incomplete = RollbackIncomplete(left, command)
+            incomplete.__cause__ = failure
+            return incomplete
+        else:
+            failure.add_note("rolled back: nothing of this run is left")
+        return failure
+
+    async def _kept(self) -> tuple[str, ...]:
+        with anyio.move_on_after(10, shield=True):  # three listings, of milliseconds each
+            return await remaining(self._backend.runtime, {LABEL_RUN: self._run.id})
+        return ()
+
+
+class _Silent:
+    """The voice of no task."""
+
+    def progress(
+        self, text: str, *, done: int | None = None, total: int | None = None, unit: str = ""
+    ) -> None: ...
+
+    def waiting(self, on: str) -> None: ...
+
+
+_SILENT = _Silent()

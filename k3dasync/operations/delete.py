@@ -1,0 +1,156 @@
+"""Deleting clusters: everything that is part of one, concurrently, with an honest outcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from k3dasync import events, kubeconfig
+from k3dasync.backend import Backend
+from k3dasync.cluster import APP, LABEL_CLUSTER
+from k3dasync.errors import Interrupted, K3dAsyncError, RollbackIncomplete
+from k3dasync.events import EventSink
+from k3dasync.journal import cluster_lock
+from k3dasync.operations._existing import ExistingCluster, existing_clusters
+from k3dasync.operations._forward import Forward, planned
+from k3dasync.operations._recover import recover
+from k3dasync.operations._run import Run, Stop, new_run_id
+from k3dasync.runtime import EngineFacts
+from k3dasync.tasks import TaskReport, removal
+
+MOST_AT_ONCE = 8
+"""Clusters deleted at a time: the engine's own locks allow no more, and each has a lock file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What became of the names that were asked for."""
+
+    deleted: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+async def delete(
+    names: Sequence[str] | None,
+    *,
+    backend: Backend,
+    sinks: Sequence[EventSink] = (),
+    stop: Stop | None = None,
+) -> Deleted:
+    """Delete these clusters, or all with None; several at a time.
+
+    Raises RollbackIncomplete if something is left, after everything else was deleted.
+    """
+    stop = stop or Stop()
+    facts = await backend.runtime.facts()
+    if names is None:
+        names = tuple(await existing_clusters(backend.runtime))
+    deleted: list[str] = []
+    failures: dict[str, K3dAsyncError] = {}
+    slots = anyio.CapacityLimiter(MOST_AT_ONCE)
+
+    async def delete_one(name: str) -> None:
+        async with slots:
+            try:
+                if await _delete(name, backend=backend, facts=facts, sinks=sinks):
+                    deleted.append(name)
+            except K3dAsyncError as error:
+                failures[name] = error
+
+    names = tuple(dict.fromkeys(names))
+    with stop.scope():
+        async with anyio.create_task_group() as group:
+            for name in names:
+                group.start_soon(delete_one, name)
+    if stop.because:
+        rest = [name for name in names if name not in deleted]
+        raise Interrupted(f"{stop.because}; not deleted: {', '.join(rest) or 'none'}")
+    if failures:
+        raise _merged(failures)
+    return Deleted(
+        deleted=tuple(deleted), absent=tuple(name for name in names if name not in deleted)
+    )
+
+
+def _merged(failures: dict[str, K3dAsyncError]) -> K3dAsyncError:
+    if len(failures) == 1:
+        return next(iter(failures.values()))
+    left = [text for error in failures.values() for text in getattr(error, "left", ())]
+    error = RollbackIncomplete(left or list(failures), f"k3dasync delete {' '.join(failures)}")
+    for name, failure in failures.items():
+        error.add_note(f"{name}: {failure}")
+    return error
+
+
+async def _delete(
+    name: str, *, backend: Backend, facts: EngineFacts, sinks: Sequence[EventSink]
+) -> bool:
+    """Delete one cluster and say whether there was anything to delete."""
+    with cluster_lock(name, facts.id):
+        recovered = await recover(
+            name, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=True
+        )
+        cluster = (await existing_clusters(backend.runtime)).get(name)
+        files = kubeconfig.files_with(name)
+        if cluster is None and not files:
+            return bool(recovered)
+        run = Run(
+            id=new_run_id(), operation="delete", cluster=name, facts=facts, k3s="", sinks=sinks
+        )
+        try:
+            await _walk(run, name, cluster, files, backend)
+        finally:
+            run.close()
+    return True
+
+
+async def _walk(
+    run: Run, name: str, cluster: ExistingCluster | None, files: tuple[str, ...], backend: Backend
+) -> None:
+    graph = removal.plan(
+        name,
+        containers=tuple(one.name for one in cluster.containers) if cluster else (),
+        networks=tuple(dict.fromkeys(one.name for one in cluster.networks)) if cluster else (),
+        volumes=tuple(one.name for one in cluster.volumes) if cluster else (),
+        kubeconfigs=files,
+        labels={**APP, LABEL_CLUSTER: name},
+        network_labels=APP,
+    )
+
+    async def act(task: removal.Removal, _report: TaskReport) -> None:
+        await task.run(backend.runtime)
+
+    emitter = run.emitter
+    run.start(planned(graph))
+    forward = Forward(graph, act, emitter)
+    try:
+        report = await forward.walk(keep_going=True)
+    except BaseException:
+        emitter.emit(
+            events.RunFailed,
+            seconds=round(emitter.now(), 6),
+            code=Interrupted.code,
+            cause="stopped",
+            rolled_back=False,
+            left=tuple(task.what for task in graph if task.id not in forward.ends),
+        )
+        raise
+    seconds = round(emitter.now(), 6)
+    left = tuple(graph[id].what for id in (*report.failed, *report.skipped))
+    if not left:
+        emitter.emit(events.RunDone, seconds=seconds, critical_path=run.critical_path)
+        return
+    incomplete = RollbackIncomplete(left, f"k3dasync delete {name}")
+    for id, error in report.failed.items():
+        incomplete.add_note(f"{id}: {error}")
+    first = next(iter(report.failed.values()))
+    emitter.emit(
+        events.RunFailed,
+        seconds=seconds,
+        code=incomplete.code,
+        cause=str(first),
+        rolled_back=False,
+        critical_path=run.critical_path,
+        left=left,
+    )
+    raise incomplete from first

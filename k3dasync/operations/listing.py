@@ -1,0 +1,134 @@
+"""What is there: clusters as rows, and as k3d's JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from k3dasync.cluster import (
+    LABEL_API_HOST,
+    LABEL_API_IP,
+    LABEL_API_PORT,
+    LABEL_IMAGE_VOLUME,
+    LABEL_INIT,
+    LABEL_NETWORK,
+    LABEL_NETWORK_EXTERNAL,
+    LABEL_ROLE,
+    LABEL_TOKEN,
+    Role,
+)
+from k3dasync.errors import ClusterNotFound
+from k3dasync.operations._existing import OTHER_ROLES, ExistingCluster, existing_clusters
+from k3dasync.runtime import ContainerDetail, ContainerState, Runtime, Status
+
+MASK = "***"
+
+
+async def list_clusters(
+    runtime: Runtime, names: Sequence[str] | None = None
+) -> tuple[ExistingCluster, ...]:
+    """Return all clusters, or those of these names; raises ClusterNotFound for an unknown one."""
+    found = await existing_clusters(runtime)
+    clusters = {name: each for name, each in found.items() if each.containers}
+    if not names:
+        return tuple(clusters.values())
+    for name in names:
+        if name not in clusters:
+            raise ClusterNotFound(name)
+    return tuple(clusters[name] for name in sorted(set(names)))
+
+
+async def describe(
+    runtime: Runtime, clusters: Sequence[ExistingCluster], *, with_token: bool
+) -> list[dict[str, Any]]:
+    """Return k3d's JSON of clusters; secrets are masked unless asked for."""
+    details: dict[str, ContainerDetail] = {}
+
+    async def inspect(name: str) -> None:
+        details[name] = await runtime.inspect_container(name)
+
+    async with anyio.create_task_group() as group:
+        for cluster in clusters:
+            for node in cluster.containers:
+                group.start_soon(inspect, node.name)
+    return [_cluster(cluster, details, with_token=with_token) for cluster in clusters]
+
+
+def _cluster(
+    cluster: ExistingCluster, details: dict[str, ContainerDetail], *, with_token: bool
+) -> dict[str, Any]:
+    servers, agents = cluster.of_role(Role.SERVER), cluster.of_role(Role.AGENT)
+    result: dict[str, Any] = {
+        "name": cluster.name,
+        "network": {
+            "name": cluster.label(LABEL_NETWORK),
+            "id": cluster.networks[0].id if cluster.networks else "",
+            "isExternal": cluster.label(LABEL_NETWORK_EXTERNAL) == "true",
+            "ipam": {"ipPrefix": cluster.label("k3d.cluster.network.iprange"), "Managed": False},
+        },
+        "nodes": [
+            _node(node, details[node.name], with_token=with_token)
+            for node in cluster.containers
+            if node.labels.get(LABEL_ROLE) not in OTHER_ROLES
+        ],
+        "imageVolume": cluster.label(LABEL_IMAGE_VOLUME),
+        "volumes": [volume.name for volume in cluster.volumes],
+        "serversRunning": cluster.running(Role.SERVER),
+        "serversCount": len(servers),
+        "agentsRunning": cluster.running(Role.AGENT),
+        "agentsCount": len(agents),
+        "hasLoadbalancer": cluster.has_loadbalancer,
+    }
+    if with_token:
+        result["clusterToken"] = cluster.token
+    return result
+
+
+def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) -> dict[str, Any]:
+    def shown(key: str, value: str) -> str:
+        return value if with_token or key not in _SECRETS else MASK
+
+    env = [entry.partition("=") for entry in detail.env]
+    labels = {k: v for k, v in node.labels.items() if k.startswith("k3d")}
+    result: dict[str, Any] = {
+        "name": node.name,
+        "role": node.labels.get(LABEL_ROLE, ""),
+        "image": detail.image_id,
+        "volumes": list(detail.binds),
+        "env": [f"{key}{equals}{shown(key, value)}" for key, equals, value in env],
+        "Cmd": list(detail.command),
+        "portMappings": {
+            binding.port: [{"HostIp": binding.host_ip, "HostPort": str(binding.host_port)}]
+            for binding in detail.bindings
+        },
+        "restart": True,
+        "created": node.created,
+        "runtimeLabels": {key: shown(key, value) for key, value in sorted(labels.items())},
+        "Networks": sorted(node.addresses),
+        "State": {
+            "Running": node.status is Status.RUNNING,
+            "Status": str(node.status),
+            "Started": detail.started_at,
+        },
+        "IP": {"IP": next(iter(node.addresses.values()), ""), "Static": _is_static(labels)},
+    }
+    if labels.get(LABEL_ROLE) == Role.SERVER:
+        result["serverOpts"] = {
+            "isInitializingServer": labels.get(LABEL_INIT) == "true",
+            "kubeAPI": {
+                "Port": "6443",
+                "Binding": {
+                    "HostIp": labels.get(LABEL_API_IP, ""),
+                    "HostPort": labels.get(LABEL_API_PORT, ""),
+                },
+                "host": labels.get(LABEL_API_HOST, ""),
+            },
+        }
+    return result
+
+
+_SECRETS = frozenset({"K3S_TOKEN", LABEL_TOKEN})
+
+
+def _is_static(labels: dict[str, str]) -> bool:
+    return "k3d.node.staticIP" in labels
