@@ -82,3 +82,34 @@ compile() {
     (cd "$directory" && env CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOPROXY=off \
         go build -trimpath "$@" -o "$target" . >&2)
 }
+
+# ---- the engine at DOCKER_HOST ---------------------------------------------------------------------------
+
+# Says of which sources and settings an image of ours was made.
+export label=k3dasync.dev.content
+
+# find_engine: for api. Speaks what curl speaks.
+find_engine() {
+    local host=${DOCKER_HOST:-unix:///var/run/docker.sock}
+    endpoint=()
+    case $host in
+    unix://*) endpoint=(--unix-socket "${host#unix://}") origin=http://engine ;;
+    tcp://* | http://*) origin=http://${host#*://} ;;
+    *) fail 69 "DOCKER_HOST=$host: only unix:// and tcp:// are spoken here" ;;
+    esac
+    api GET /_ping >/dev/null 2>&1 || fail 69 "no engine answers at $host; start one: export \"\$(dev/engine up)\""
+}
+
+# api METHOD PATH [curl's arguments…]: prints the answer; fails on an error status.
+api() { (exec_api "$@"); }
+
+exec_api() {
+    local method=$1 path=$2
+    shift 2
+    exec curl --silent --show-error --fail --noproxy '*' "${endpoint[@]}" --request "$method" "$origin/v1.41$path" "$@"
+}
+
+# content_of IMAGE: the content label of an image, empty where there is no such image or label.
+content_of() {
+    api GET "/images/$1/json" 2>/dev/null | sed -n "s/.*\"$label\":\"\([0-9a-f]*\)\".*/\1/p" || true
+}
