@@ -15,10 +15,14 @@ _ALIASES = {"docker": "k3dasync.docker:backend", "fake": "k3dasync.fake:backend"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One engine and how to reach the Kubernetes APIs of its clusters."""
+    """One engine and how to reach the Kubernetes APIs of its clusters.
+
+    A rehearsal's clusters end with its process: nothing of them goes into the user's files.
+    """
 
     runtime: Runtime
     kubernetes: KubernetesConnect
+    is_rehearsal: bool = False
 
 
 OpenBackend = Callable[[], AbstractAsyncContextManager[Backend]]

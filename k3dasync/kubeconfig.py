@@ -136,6 +136,12 @@ def without(base: Config, cluster: str, previous: str | None) -> Config:
     return result
 
 
+def has_entries(config: Config, cluster: str) -> bool:
+    """Say whether a kubeconfig knows a cluster."""
+    names = {context_name(cluster), user_name(cluster)}
+    return any(entry.get("name") in names for part in _PARTS for entry in config.get(part) or [])
+
+
 def default_path() -> Path:
     """Return the user's kubeconfig: `KUBECONFIG` if it names one file, else `~/.kube/config`.
 
@@ -160,7 +166,7 @@ def files_with(cluster: str) -> tuple[str, ...]:
             config = load(path)
         except KubeconfigError:
             continue  # not ours to mend, and nothing of ours can be in it
-        if without(config, cluster, None) != {**dict.fromkeys(_PARTS, []), **config}:
+        if has_entries(config, cluster):
             found.append(str(path.absolute()))
     return tuple(found)
 
@@ -240,9 +246,8 @@ def remove_from(path: str, cluster: str, previous: str | None = None) -> bool:
 
     def change(base: Config) -> Config:
         nonlocal found
-        result = without(base, cluster, previous)
-        found = any(len(result[part]) != len(base.get(part) or []) for part in _PARTS)
-        return result if found else base
+        found = has_entries(base, cluster)
+        return without(base, cluster, previous) if found else base
 
     _change(Path(path), change)
     return found

@@ -86,7 +86,9 @@ async def existing_clusters(runtime: Runtime) -> dict[str, ExistingCluster]:
     async with anyio.create_task_group() as group:
         for ask in (list_containers, list_networks, list_volumes):
             group.start_soon(ask)
-    labels = [part.labels for part in (*containers, *networks, *volumes)]
+    labels = [part.labels for part in containers]
+    labels += [part.labels for part in networks]
+    labels += [part.labels for part in volumes]
     names = sorted({found for each in labels if (found := each.get(LABEL_CLUSTER))})
     return {name: _cluster(name, containers, networks, volumes) for name in names}
 

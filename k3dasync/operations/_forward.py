@@ -77,6 +77,7 @@ class _Voice:
     def waiting(self, on: str) -> None:
         if on != self.on:
             self.on, self.since = on, self.emitter.now()
+            self.emitter.emit(events.TaskWaiting, task=self.id, on=on, since=0.0)
 
     def add_queued(self, seconds: float) -> None:
         self.queued += seconds

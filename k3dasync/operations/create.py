@@ -61,6 +61,11 @@ class Decision:
     cluster: Cluster
     graph: Graph[ClusterTask]
 
+    @property
+    def plan(self) -> tuple[events.PlannedTask, ...]:
+        """The graph as it stands in the log."""
+        return planned(self.graph)
+
 
 async def decide(
     spec: ClusterSpec,
@@ -112,9 +117,9 @@ def new_token() -> str:
     return "".join(secrets.choice(string.ascii_letters) for _ in range(TOKEN_LENGTH))
 
 
-def kubeconfig_target(spec: ClusterSpec) -> kubeconfig.Target | None:
+def kubeconfig_target(spec: ClusterSpec, backend: Backend) -> kubeconfig.Target | None:
     """Return the file to merge into; raises KubeconfigError now rather than after minutes."""
-    if not spec.kubeconfig_update_default:
+    if not spec.kubeconfig_update_default or backend.is_rehearsal:
         return None
     return kubeconfig.target(switch=spec.kubeconfig_switch_context)
 
@@ -133,7 +138,7 @@ async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
         world=world,
         run="planned",
         token=spec.token or new_token(),
-        target=kubeconfig_target(spec),
+        target=kubeconfig_target(spec, backend),
         refused=Refused(),
     )
 
@@ -155,7 +160,7 @@ async def create(
     """
     check(spec)
     stop = stop or Stop()
-    target = kubeconfig_target(spec)
+    target = kubeconfig_target(spec, backend)
     facts = await backend.runtime.facts()
     with cluster_lock(spec.name, facts.id):
         await recover(spec.name, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=False)
@@ -166,6 +171,7 @@ async def create(
             facts=facts,
             k3s=k3s_version(spec.image),
             sinks=sinks,
+            is_rehearsal=backend.is_rehearsal,
         )
         try:
             return await _Create(spec, backend, facts, run, target).perform(stop)
@@ -244,7 +250,7 @@ class _Create:
         )
 
     def _announce(self, decision: Decision, because: str, attempt: int) -> None:
-        plan = planned(decision.graph)
+        plan = decision.plan
         if attempt == 1:
             self._run.start(plan)
         else:

@@ -91,11 +91,17 @@ async def _delete(
             name, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=True
         )
         cluster = (await existing_clusters(backend.runtime)).get(name)
-        files = kubeconfig.files_with(name)
+        files = () if backend.is_rehearsal else kubeconfig.files_with(name)
         if cluster is None and not files:
             return bool(recovered)
         run = Run(
-            id=new_run_id(), operation="delete", cluster=name, facts=facts, k3s="", sinks=sinks
+            id=new_run_id(),
+            operation="delete",
+            cluster=name,
+            facts=facts,
+            k3s="",
+            sinks=sinks,
+            is_rehearsal=backend.is_rehearsal,
         )
         try:
             await _walk(run, name, cluster, files, backend)

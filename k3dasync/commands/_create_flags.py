@@ -1,0 +1,95 @@
+"""The flags of create, shared by everything that takes them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from k3dasync.images import K3S
+from k3dasync.spec import (
+    DEFAULT_NAME,
+    ApiPort,
+    ClusterSpec,
+    check,
+    parse_api_port,
+    parse_duration,
+    parse_subnet,
+    parse_wait,
+)
+
+
+def _flag(*names: str, help: str) -> Parameter:
+    return Parameter(name=names, help=help, negative="")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CreateFlags:
+    """What `create` and whoever plans one can be told."""
+
+    servers: Annotated[int, _flag("--servers", "-s", help="Number of servers.")] = 1
+    agents: Annotated[int, _flag("--agents", "-a", help="Number of agents.")] = 0
+    image: Annotated[str, _flag("--image", "-i", help="The k3s image.")] = K3S
+    network: Annotated[
+        str | None,
+        _flag("--network", help="Join this network, or make one of that name if there is none."),
+    ] = None
+    subnet: Annotated[
+        str | None, _flag("--subnet", help="The network's range, as CIDR; auto chooses one.")
+    ] = None
+    token: Annotated[
+        str | None, _flag("--token", help="The cluster's secret; a random one if not given.")
+    ] = None
+    api_port: Annotated[
+        str | None,
+        _flag("--api-port", help="[HOST:]PORT of the Kubernetes API on the engine's host."),
+    ] = None
+    no_lb: Annotated[bool, _flag("--no-lb", help="No load balancer.")] = False
+    no_rollback: Annotated[
+        bool, _flag("--no-rollback", help="Keep everything if the create fails.")
+    ] = False
+    wait: Annotated[
+        str,
+        _flag("--wait", help="none, api or nodes; --wait alone and true mean nodes, false none."),
+    ] = "nodes"
+    timeout: Annotated[
+        str, _flag("--timeout", help="Take everything back after that time; 0s: no limit.")
+    ] = "15m"
+    kubeconfig_update_default: Annotated[
+        bool, _flag("--kubeconfig-update-default", help="Merge into the default kubeconfig.")
+    ] = True
+    kubeconfig_switch_context: Annotated[
+        bool, _flag("--kubeconfig-switch-context", help="Make it the current context there.")
+    ] = True
+
+    def spec(self, name: str | None) -> ClusterSpec:
+        """Return what is asked for; raises SpecError if it cannot be understood or built."""
+        return check(
+            ClusterSpec(
+                name=DEFAULT_NAME if name is None else name,
+                servers=self.servers,
+                agents=self.agents,
+                image=self.image,
+                network=self.network,
+                subnet=parse_subnet(self.subnet) if self.subnet is not None else None,
+                token=self.token,
+                api_port=ApiPort() if self.api_port is None else parse_api_port(self.api_port),
+                loadbalancer=not self.no_lb,
+                rollback=not self.no_rollback,
+                wait=parse_wait(self.wait),
+                timeout=parse_duration(self.timeout),
+                kubeconfig_update_default=self.kubeconfig_update_default,
+                kubeconfig_switch_context=self.kubeconfig_switch_context,
+            )
+        )
+
+
+DEFAULT_FLAGS = CreateFlags()
+RuntimeFlag = Annotated[
+    str,
+    Parameter(name="--runtime", help="docker, fake (a rehearsal), or module:attribute."),
+]
+EventsFlag = Annotated[
+    str | None,
+    Parameter(name="--events", help="Write events as JSON lines to PATH, - (stdout) or fd:N."),
+]

@@ -1,0 +1,73 @@
+"""`create`, also as `cluster create`."""
+
+from typing import TYPE_CHECKING
+
+from k3dasync.commands._create_flags import DEFAULT_FLAGS, CreateFlags, EventsFlag, RuntimeFlag
+
+if TYPE_CHECKING:
+    from k3dasync.events import Outputs
+
+
+def create(
+    name: str | None = None,
+    /,
+    *,
+    flags: CreateFlags = DEFAULT_FLAGS,
+    events: EventsFlag = None,
+    runtime: RuntimeFlag = "docker",
+) -> None:
+    """Create a cluster: k3s servers and agents in containers, behind a load balancer."""
+    from k3dasync.commands._run import Session, run, say
+    from k3dasync.operations import create as operation
+
+    spec = flags.spec(name)
+    taken = 0.0
+
+    async def perform(session: Session) -> "Outputs":
+        nonlocal taken
+        import anyio
+
+        began = anyio.current_time()
+        outputs = await operation.create(
+            spec, backend=session.backend, sinks=session.sinks, stop=session.stop
+        )
+        taken = anyio.current_time() - began
+        return outputs
+
+    outputs = run(
+        perform,
+        runtime=runtime,
+        events=events,
+        shows_progress=True,
+        to_finish=f"k3dasync rollback {spec.name}",
+    )
+    say(f"cluster {spec.name} created in {taken:.1f} s: {made(outputs.nodes)}, {outputs.api}")
+    for line in usage(spec.name, outputs, switched=spec.kubeconfig_switch_context):
+        say(line)
+
+
+def made(nodes: tuple[str, ...]) -> str:
+    """Return how many nodes of each role there are: `3 servers, 10 agents, load balancer`."""
+    servers = sum("-server-" in node for node in nodes)
+    agents = sum("-agent-" in node for node in nodes)
+    parts = [f"{servers} server" + "s" * (servers != 1)]
+    if agents:
+        parts.append(f"{agents} agent" + "s" * (agents != 1))
+    if any(node.endswith("-serverlb") for node in nodes):
+        parts.append("load balancer")
+    return ", ".join(parts)
+
+
+def usage(name: str, outputs: "Outputs", *, switched: bool) -> list[str]:
+    """Return how to use the cluster, line by line."""
+    if outputs.kubeconfig is None:
+        return [
+            "use it like this:",
+            f"  export KUBECONFIG=$(k3dasync kubeconfig write {name})",
+            "  kubectl cluster-info",
+        ]
+    lines = ["use it like this:"]
+    if not switched:
+        lines.append(f"  kubectl config use-context {outputs.context}")
+    lines.append("  kubectl get nodes")
+    return lines

@@ -1,0 +1,47 @@
+"""`delete`, also as `cluster delete`."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
+from k3dasync.spec import DEFAULT_NAME
+
+
+def delete(
+    *names: str,
+    all: Annotated[
+        bool, Parameter(name=["--all", "-a"], negative="", help="All clusters.")
+    ] = False,
+    events: EventsFlag = None,
+    runtime: RuntimeFlag = "docker",
+) -> None:
+    """Delete clusters: nodes, network, volumes and kubeconfig entries."""
+    from k3dasync.commands._run import Session, run, say
+    from k3dasync.errors import SpecError
+    from k3dasync.operations import delete as operation
+    from k3dasync.spec import check_name
+
+    if all and names:
+        raise SpecError("give names or --all, not both")
+    wanted = None if all else tuple(map(check_name, names or (DEFAULT_NAME,)))
+
+    async def perform(session: Session) -> operation.Deleted:
+        return await operation.delete(
+            wanted, backend=session.backend, sinks=session.sinks, stop=session.stop
+        )
+
+    rest = "--all" if wanted is None else " ".join(wanted)
+    result = run(
+        perform,
+        runtime=runtime,
+        events=events,
+        shows_progress=True,
+        to_finish=f"k3dasync delete {rest}",
+    )
+    for name in result.deleted:
+        say(f"cluster {name} deleted")
+    for name in result.absent:
+        say(f"cluster {name}: nothing to delete")
+    if not result.deleted:
+        say("no clusters found")

@@ -1,0 +1,92 @@
+"""`kubeconfig get` and `kubeconfig merge`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from k3dasync.commands._create_flags import RuntimeFlag
+from k3dasync.spec import DEFAULT_NAME
+
+AllFlag = Annotated[bool, Parameter(name=["--all", "-a"], negative="", help="All clusters.")]
+
+
+def get(*names: str, all: AllFlag = False, runtime: RuntimeFlag = "docker") -> None:
+    """Print the kubeconfigs of clusters."""
+    from k3dasync import kubeconfig
+    from k3dasync.errors import SpecError
+
+    if all == bool(names):
+        raise SpecError("give the names of clusters, or --all")
+    for config in _fetch(None if all else names, runtime).values():
+        print(f"---\n{kubeconfig.dump(config).decode()}", end="")
+
+
+def merge(
+    *names: str,
+    all: AllFlag = False,
+    output: Annotated[
+        str | None, Parameter(name=["--output", "-o"], help="Write to this file; - is stdout.")
+    ] = None,
+    kubeconfig_merge_default: Annotated[
+        bool,
+        Parameter(
+            name=["--kubeconfig-merge-default", "-d"],
+            negative="",
+            help="Merge into the default kubeconfig.",
+        ),
+    ] = False,
+    update: Annotated[
+        bool,
+        Parameter(name=["--update", "-u"], negative="", help="Replace entries of the same name."),
+    ] = True,
+    kubeconfig_switch_context: Annotated[
+        bool,
+        Parameter(
+            name=["--kubeconfig-switch-context", "-s"],
+            negative="",
+            help="Make it the current context.",
+        ),
+    ] = True,
+    overwrite: Annotated[
+        bool, Parameter(negative="", help="Replace the file instead of merging into it.")
+    ] = False,
+    runtime: RuntimeFlag = "docker",
+) -> None:
+    """Write kubeconfigs of clusters into files, and print the files' names."""
+    from k3dasync import kubeconfig
+    from k3dasync.errors import SpecError
+
+    if output is not None and kubeconfig_merge_default:
+        raise SpecError("give --output or --kubeconfig-merge-default, not both")
+    if all and names:
+        raise SpecError("give names or --all, not both")
+    written: list[str] = []
+    for name, config in _fetch(None if all else names or (DEFAULT_NAME,), runtime).items():
+        if output == "-":
+            print(kubeconfig.dump(config).decode(), end="")
+            continue
+        path = Path(output) if output is not None else kubeconfig.own_path(name)
+        if kubeconfig_merge_default:
+            path = kubeconfig.default_path()
+        # A cluster's own file holds nothing else, and a second file of several is merged into.
+        if overwrite and str(path) not in written:
+            kubeconfig.write(path, kubeconfig.dump(config))
+        else:
+            kubeconfig.merge_into(
+                str(path), config, switch=kubeconfig_switch_context, update=update
+            )
+        written.append(str(path))
+    if written:
+        print(os.pathsep.join(dict.fromkeys(written)))
+
+
+def _fetch(names: tuple[str, ...] | None, runtime: str) -> dict[str, dict[str, object]]:
+    from k3dasync.commands._run import Session, run
+    from k3dasync.operations.kubeconfigs import kubeconfigs
+
+    async def perform(session: Session) -> dict[str, dict[str, object]]:
+        return await kubeconfigs(names, backend=session.backend)
+
+    return run(perform, runtime=runtime)

@@ -1,0 +1,18 @@
+"""`version`."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def version(
+    *, output: Annotated[str, Parameter(name=["--output", "-o"], help="json for a machine.")] = ""
+) -> None:
+    """Print our version and the default k3s version."""
+    from k3dasync import __version__
+    from k3dasync.images import K3S_VERSION
+
+    if output.lower() == "json":
+        print(f'{{"k3dasync":"{__version__}","k3s":"{K3S_VERSION}"}}')
+    else:
+        print(f"k3dasync version {__version__}\nk3s version {K3S_VERSION} (default)")

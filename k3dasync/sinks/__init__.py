@@ -1,0 +1,1 @@
+"""Readers of the event stream: one file each, each with a `write`."""

@@ -1,0 +1,62 @@
+"""One line for people an event, where standard error is no terminal."""
+
+import sys
+from typing import TextIO
+
+from k3dasync import events
+from k3dasync.events import AnyEvent
+
+
+def megabytes(done: int, total: int | None) -> str:
+    """Return `12.3 of 98.0 MB`; without a total only what is done."""
+    return f"{done / 1e6:.1f}" + (f" of {total / 1e6:.1f} MB" if total else " MB")
+
+
+def sentence(event: AnyEvent) -> str | None:
+    """Return what a person wants to know of an event, None for what nobody does."""
+    match event:
+        case events.RunStarted():
+            return f"{event.operation} {event.cluster}: {len(event.plan)} tasks, run {event.run}"
+        case events.RunReplanned():
+            return f"planning again ({event.because})"
+        case events.Warned():
+            return f"warning: {event.text}"
+        case events.TaskProgress(done=int(done)) if event.unit == "bytes":
+            return f"{event.task}: {event.text} {megabytes(done, event.total)}"
+        case events.TaskWaiting() if event.since:
+            return f"{event.task}: waiting {event.since:.0f} s for {event.on}"
+        case events.TaskRetry():
+            return f"{event.task}: trying again in {event.delay:g} s ({event.error})"
+        case events.TaskDone():
+            return f"{event.task}: done ({event.ran:.2f} s)"
+        case events.TaskFailed():
+            return f"{event.task}: failed: {event.error}"
+        case events.UndoDone():
+            return f"{event.task}: undone ({event.seconds:.2f} s)"
+        case events.UndoFailed():
+            return f"{event.task}: cannot be undone: {event.error}"
+        case events.RunDone():
+            return f"done in {event.seconds:.1f} s"
+        case events.RunFailed():
+            return f"failed after {event.seconds:.1f} s"
+        case _:
+            return None
+
+
+class Plain:
+    """Writes lines to standard error; one that is closed does not stop the run."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+
+    def write(self, event: AnyEvent) -> None:
+        text = sentence(event)
+        if text is None:
+            return
+        try:
+            print(f"[{event.t:7.2f}] {text}", file=self._stream, flush=True)
+        except (OSError, ValueError):
+            return  # a display nobody reads any more
+
+    def close(self) -> None:
+        """Leave the stream as it is."""
