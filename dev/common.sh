@@ -100,13 +100,14 @@ find_engine() {
     api GET /_ping >/dev/null 2>&1 || fail 69 "no engine answers at $host; start one: export \"\$(dev/engine up)\""
 }
 
-# api METHOD PATH [curl's arguments…]: prints the answer; fails on an error status.
+# api METHOD PATH [curl's arguments…]: prints the answer; fails on an error status. In the engine's own version of
+# the API: no single one is spoken by all engines.
 api() { (exec_api "$@"); }
 
 exec_api() {
     local method=$1 path=$2
     shift 2
-    exec curl --silent --show-error --fail --noproxy '*' "${endpoint[@]}" --request "$method" "$origin/v1.41$path" "$@"
+    exec curl --silent --show-error --fail --noproxy '*' "${endpoint[@]}" --request "$method" "$origin$path" "$@"
 }
 
 # content_of IMAGE: the content label of an image, empty where there is no such image or label.

@@ -28,7 +28,7 @@ class Engine:
     def raw(self, method: str, path: str, *curl: str, stdin: bytes = b"") -> bytes:
         argv = ["curl", "-sS", "--fail-with-body", "--noproxy", "*", *self._curl, *curl]
         done = subprocess.run(
-            [*argv, "--request", method, f"{self._origin}/v1.41{path}"],
+            [*argv, "--request", method, f"{self._origin}{path}"],
             input=stdin,
             capture_output=True,
             timeout=60,

@@ -238,7 +238,7 @@ def test_a_second_engine_in_one_network_is_refused(private: PrivateEngine, run_s
 def test_without_an_engine_and_a_way_to_install_one(private: PrivateEngine, tmp_path: Path) -> None:
     """Exit code 69, and one line that says what was tried."""
     # A machine on which little is installed: no curl to ask with, no apt-get to install it.
-    for name in ("bash", "env", "sed", "mkdir", "cksum", "cut", "sudo", "true"):
+    for name in ("bash", "env", "sed", "grep", "mkdir", "cksum", "cut", "sudo", "true"):
         if path := shutil.which(name):
             (tmp_path / name).symlink_to(path)
     done = private.script("up", PATH=str(tmp_path), DOCKER_HOST="unix:///nonexistent.sock")
