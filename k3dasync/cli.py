@@ -28,7 +28,7 @@ def build() -> App:
     for word, help in _COMMANDS.items():
         path = _PATHS.get(word, f"k3dasync.commands.{word}:{word}")
         app.command(path, name=word, help=help)
-        cluster.command(path, name=word, alias=_CLUSTER_ALIASES.get(word, ()), help=help)
+        _command(cluster, path, word, _CLUSTER_ALIASES.get(word, ()), help)
     app.command(cluster)
     plan = _app("plan", "Print what a command would do.")
     plan.command("k3dasync.commands.plan:plan_create", name="create", help="Plan a create.")
@@ -39,7 +39,7 @@ def build() -> App:
         ("merge", ("write",), "Write kubeconfigs into files."),
     ):
         path = f"k3dasync.commands.kubeconfig:{word}"
-        kubeconfig.command(path, name=word, alias=alias, help=help)
+        _command(kubeconfig, path, word, alias, help)
     app.command(kubeconfig)
     app.command(
         "k3dasync.commands.rollback:rollback",
@@ -48,6 +48,12 @@ def build() -> App:
     )
     app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
     return app
+
+
+def _command(app: App, path: str, name: str, aliases: Sequence[str], help: str) -> None:
+    app.command(path, name=name, help=help)
+    for alias in aliases:
+        app.command(path, name=alias, help=help, show=False)
 
 
 def _app(name: str, help: str) -> App:
