@@ -1,0 +1,64 @@
+"""A container engine with k3s clusters in memory: for tests, rehearsals and benchmarks."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from k3dasync.backend import Backend
+from k3dasync.fake.engine import FakeRuntime
+from k3dasync.fake.etcd import FakeEtcd
+from k3dasync.fake.faults import (
+    Call,
+    Delay,
+    Fail,
+    Fault,
+    Faults,
+    Hang,
+    Kill,
+    Moment,
+    NodeFault,
+    NodeTrouble,
+    ProcessKilled,
+    Stage,
+)
+from k3dasync.fake.kubernetes import Connector, FakeKubernetes
+from k3dasync.fake.latency import Cost, EngineLatency, Latency, NodeLatency
+from k3dasync.fake.state import Snapshot
+
+__all__ = [
+    "Call",
+    "Connector",
+    "Cost",
+    "Delay",
+    "EngineLatency",
+    "Fail",
+    "FakeEtcd",
+    "FakeKubernetes",
+    "FakeRuntime",
+    "Fault",
+    "Faults",
+    "Hang",
+    "Kill",
+    "Latency",
+    "Moment",
+    "NodeFault",
+    "NodeLatency",
+    "NodeTrouble",
+    "ProcessKilled",
+    "Snapshot",
+    "Stage",
+    "backend",
+    "backend_of",
+]
+
+
+@asynccontextmanager
+async def backend() -> AsyncIterator[Backend]:
+    """Open a fresh fake engine at its usual speed: what `--runtime fake` rehearses on."""
+    async with FakeRuntime() as runtime:
+        yield backend_of(runtime, is_rehearsal=True)
+
+
+def backend_of(runtime: FakeRuntime, *, is_rehearsal: bool = False) -> Backend:
+    """Return a fake engine that is open already, with the APIs of its clusters."""
+    connect = Connector(runtime)
+    return Backend(runtime=runtime, kubernetes=connect, is_rehearsal=is_rehearsal)

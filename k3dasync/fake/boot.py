@@ -1,0 +1,130 @@
+"""What simulated servers and agents have in common: stages, log lines, their Node object."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import anyio
+
+from k3dasync.fake.datastore import NOT_READY, Datastore
+from k3dasync.fake.faults import NodeTrouble, Stage
+from k3dasync.fake.latency import Cost
+from k3dasync.fake.machine import Machine
+from k3dasync.fake.process import KILLED, Exit
+from k3dasync.fake.state import Container, Service
+from k3dasync.images import K3S_VERSION
+
+
+class Boot:
+    """One life of one k3s process."""
+
+    def __init__(self, machine: Machine, container: Container) -> None:
+        self.machine, self.container = machine, container
+        self.name, self.latency = container.name, machine.latency.node
+
+    @property
+    def store(self) -> Datastore | None:
+        """The cluster this node belongs to, if it has joined one in this life or before."""
+        data = self.container.data
+        return data if isinstance(data, Datastore) else None
+
+    @property
+    def token(self) -> str:
+        """The shared secret, without the hash of the authority that may stand before it."""
+        return self.container.env.get("K3S_TOKEN", "").rpartition("::server:")[2]
+
+    @property
+    def target(self) -> str:
+        """The host of the server to join; empty for the init server."""
+        return urlsplit(self.container.env.get("K3S_URL", "")).hostname or ""
+
+    async def spend(self, cost: Cost) -> None:
+        """Let a cost pass on the machine's cores."""
+        await self.machine.cores.spend(cost)
+
+    def say(self, message: str, level: str = "info") -> None:
+        """Write a line as k3s does."""
+        seconds = int(anyio.current_time())
+        stamp = f"2026-01-01T{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}Z"
+        quoted = message.replace("\\", "\\\\").replace('"', '\\"')
+        self.container.log.append(f'time="{stamp}" level={level} msg="{quoted}"')
+
+    def greet(self, role: str) -> None:
+        """Write the first line, with which every life begins."""
+        self.say(f"Starting k3s{role} {K3S_VERSION.replace('-', '+')}")
+
+    def die(self, message: str) -> Exit:
+        """Write the one line of a crash; the caller raises what is returned."""
+        self.say(message, "fatal")
+        return Exit(1)
+
+    async def reach(self, stage: Stage) -> None:
+        """Reach a stage, unless something on order prevents it."""
+        fault = self.machine.faults.at_stage(self.name, stage)
+        if fault is None:
+            return
+        match fault.trouble:
+            case NodeTrouble.CRASH:
+                raise self.die(fault.says)
+            case NodeTrouble.OOM:
+                raise Exit(KILLED, is_oom=True)
+            case NodeTrouble.STALL:
+                await anyio.sleep_forever()
+
+    def server(self) -> Container | None:
+        """Return the running container that `K3S_URL` names, if there is one."""
+        return self.machine.find(self.target, self.container)
+
+    def supervisor(self) -> Datastore | None:
+        """Return the cluster of the server to join, if its supervisor answers."""
+        server = self.server()
+        if server is None or Service.SUPERVISOR not in server.serves:
+            return None
+        return server.data if isinstance(server.data, Datastore) else None
+
+    def why_no_supervisor(self) -> str:
+        """Return how a request for the CA certificates fails."""
+        server = self.server()
+        if server is not None and Service.TCP in server.serves:
+            return "503 Service Unavailable"
+        return f"dial tcp: connect to {self.target}: connection refused"
+
+    async def claim_name(self, store: Datastore) -> None:
+        """Wait until the cluster lets this node use its name: until its old Node is deleted."""
+        while not store.accepts(self.name, self.container.id):
+            self.say(
+                "Node password rejected, duplicate hostname or contents of "
+                "'/etc/rancher/node/password' may not match server node-password entry",
+                "error",
+            )
+            await anyio.sleep(self.latency.agent_poll)
+
+    async def run_kubelet(self, store: Datastore, register: Cost, ready: Cost) -> None:
+        """Register the node, let it become Ready, and report for as long as the process lives."""
+        with self._kubelet(store):
+            await self.spend(register)
+            await self.claim_name(store)
+            while not store.apis:
+                await self.machine.changed.wait()
+            await self.reach(Stage.REGISTERED)
+            self.say(f'"Successfully registered node" node="{self.name}"')
+            store.report(self.name, is_ready=False, reason=NOT_READY)
+            await self.spend(ready)
+            self.say(f"Node CIDR assigned for: {self.name}")
+            await self.reach(Stage.READY)
+            store.report(self.name, is_ready=True)
+            await anyio.sleep_forever()
+
+    @contextmanager
+    def _kubelet(self, store: Datastore) -> Iterator[None]:
+        try:
+            with store.present(store.kubelets, self.name):
+                yield
+        finally:
+            self.machine.group.start_soon(lose_later, store, self.name)
+
+
+async def lose_later(store: Datastore, node: str) -> None:
+    """Let the node controller notice, in its time, that a kubelet is silent."""
+    await anyio.sleep(store.latency.lost_after)
+    store.lose(node)

@@ -1,0 +1,160 @@
+"""What the servers of one simulated cluster share: etcd's members, Node objects, passwords.
+
+Lives as long as one of the containers that have it in their volumes. Nothing here takes time.
+"""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from k3dasync.etcd import EtcdRefused, Member
+from k3dasync.fake.changed import Changed
+from k3dasync.fake.latency import NodeLatency
+from k3dasync.kubernetes import NodeStatus
+
+TOO_MANY_LEARNERS = "etcdserver: too many learner members in cluster"
+UNHEALTHY = "etcdserver: unhealthy cluster"
+NOT_IN_SYNC = "etcdserver: can only promote a learner member which is in sync with leader"
+NO_LEARNER = "etcdserver: can only promote a learner member"
+NO_MEMBER = "etcdserver: member not found"
+
+NOT_READY = "container runtime network not ready: cni plugin not initialized"
+LOST = "Kubelet stopped posting node status."
+
+
+@dataclass(slots=True)
+class EtcdMember:
+    """One member, a learner until it is promoted. `voter_since` None: not yet."""
+
+    id: int
+    node: str
+    address: str
+    added: float
+    voter_since: float | None = None
+
+    @property
+    def is_learner(self) -> bool:
+        """Whether it has no vote yet."""
+        return self.voter_since is None
+
+    def shown(self) -> Member:
+        """Return it as etcd lists it: k3s adds a random part to the node's name."""
+        suffix = f"{self.id * 2654435761 % 2**32:08x}"
+        return Member(id=self.id, name=f"{self.node}-{suffix}", is_learner=self.is_learner)
+
+
+@dataclass(slots=True)
+class Datastore:
+    """The state of one cluster. Without etcd (SQLite) it can never have a second server."""
+
+    name: str
+    token: str
+    has_etcd: bool
+    latency: NodeLatency
+    changed: Changed
+    members: list[EtcdMember] = field(default_factory=list)
+    nodes: dict[str, NodeStatus] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
+    connected: set[str] = field(default_factory=set)
+    apis: set[str] = field(default_factory=set)
+    kubelets: set[str] = field(default_factory=set)
+    version: int = 0
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    # --- etcd -------------------------------------------------------------------------------
+
+    def add_first(self, node: str, address: str) -> None:
+        """Make the init server the only member, healthy from the beginning."""
+        first = EtcdMember(next(self._ids), node, address, 0.0, voter_since=float("-inf"))
+        self.members.append(first)
+
+    def add_learner(self, node: str, address: str, now: float) -> EtcdMember:
+        """Add a joining server; raises EtcdRefused if it does not fit just now."""
+        if any(member.is_learner for member in self.members):
+            raise EtcdRefused(TOO_MANY_LEARNERS)
+        healthy = now - self.latency.healthy_after
+        if not self.has_quorum or any((one.voter_since or 0) > healthy for one in self.members):
+            raise EtcdRefused(UNHEALTHY)
+        member = EtcdMember(next(self._ids), node, address, now)
+        self.members.append(member)
+        self.tell()
+        return member
+
+    def promote(self, id: int, now: float) -> None:
+        """Give a learner its vote; raises EtcdRefused if it is none or not in sync yet."""
+        member = next((one for one in self.members if one.id == id), None)
+        if member is None:
+            raise EtcdRefused(NO_MEMBER)
+        if not member.is_learner:
+            raise EtcdRefused(NO_LEARNER)
+        if not self.is_in_sync(member, now):
+            raise EtcdRefused(NOT_IN_SYNC)
+        member.voter_since = now
+        self.tell()
+
+    def is_in_sync(self, member: EtcdMember, now: float) -> bool:
+        """Say whether a learner has caught up with the leader."""
+        return member.node in self.connected and now >= member.added + self.latency.sync
+
+    def member(self, node: str) -> EtcdMember | None:
+        """Return the member of that node, if it is one."""
+        return next((one for one in self.members if one.node == node), None)
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether more than half of the voters are there."""
+        voters = [one.node for one in self.members if not one.is_learner]
+        return not self.has_etcd or 2 * len(self.connected & set(voters)) > len(voters)
+
+    @property
+    def leader(self) -> str | None:
+        """The member that promotes: the oldest voter which is there."""
+        found = (one.node for one in self.members if not one.is_learner)
+        return next((node for node in found if node in self.connected), None)
+
+    # --- nodes ------------------------------------------------------------------------------
+
+    def accepts(self, node: str, password: str) -> bool:
+        """Say whether a node may use that name: the first one to do so sets its password."""
+        return self.passwords.setdefault(node, password) == password
+
+    def report(self, node: str, *, is_ready: bool, reason: str = "") -> None:
+        """Set what a Node object says, and make it if it is not there."""
+        status = NodeStatus(name=node, is_ready=is_ready, reason=reason)
+        if self.nodes.get(node) != status:
+            self.nodes = {**self.nodes, node: status}
+            self.tell()
+
+    def lose(self, node: str) -> None:
+        """Note that a kubelet has been silent for too long; a controller must run to note it."""
+        status = self.nodes.get(node)
+        if self.apis and node not in self.kubelets and status is not None and status.is_ready:
+            self.nodes = {**self.nodes, node: replace(status, is_ready=False, reason=LOST)}
+            self.tell()
+
+    def delete_node(self, node: str) -> bool:
+        """Delete a Node object with its password; k3s takes a server's member away with it."""
+        if node not in self.nodes:
+            return False
+        self.nodes = {name: status for name, status in self.nodes.items() if name != node}
+        self.passwords.pop(node, None)
+        self.members = [one for one in self.members if one.node != node]
+        self.tell()
+        return True
+
+    @contextmanager
+    def present(self, group: set[str], node: str) -> Iterator[None]:
+        """Let a node be in one of `connected`, `apis` and `kubelets`."""
+        group.add(node)
+        self.tell()
+        try:
+            yield
+        finally:
+            group.discard(node)
+            self.tell()
+
+    def tell(self) -> None:
+        """Wake all who wait for a change."""
+        self.version += 1
+        self.changed.tell()

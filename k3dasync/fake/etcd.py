@@ -1,0 +1,38 @@
+"""Etcd membership of a simulated cluster, asked of one of its servers."""
+
+from collections.abc import Sequence
+
+import anyio
+
+from k3dasync.etcd import EtcdRefused, Member
+from k3dasync.fake.datastore import Datastore
+from k3dasync.fake.engine import FakeRuntime
+
+CALL_SECONDS = 0.01
+"""A unary call on an open connection of the same machine."""
+
+
+class FakeEtcd:
+    """The members of the cluster of which the container *server* is a part."""
+
+    def __init__(self, runtime: FakeRuntime, server: str) -> None:
+        self._runtime, self._server = runtime, server
+
+    async def members(self) -> Sequence[Member]:
+        store = await self._store()
+        return [member.shown() for member in store.members]
+
+    async def promote(self, id: int) -> None:
+        store = await self._store()
+        store.promote(id, anyio.current_time())
+
+    async def _store(self) -> Datastore:
+        self._runtime.faults.check_alive()
+        await anyio.sleep(CALL_SECONDS if self._runtime.latency.engine.read.idle else 0)
+        container = self._runtime.machine.inventory.containers.get(self._server)
+        store = container.data if container is not None else None
+        if not isinstance(store, Datastore) or self._server not in store.connected:
+            raise EtcdRefused(f"cannot reach etcd of {self._server}: connection refused")
+        if not store.has_etcd:
+            raise EtcdRefused(f"{self._server} has no etcd")
+        return store

@@ -1,0 +1,188 @@
+"""The insides of the fake engine: what it keeps, what runs on it, and what it tells of that."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+
+from k3dasync.fake.changed import Changed
+from k3dasync.fake.claims import FIRST_EPHEMERAL_PORT, claim_address, claim_ports
+from k3dasync.fake.cores import Cores
+from k3dasync.fake.faults import Faults
+from k3dasync.fake.latency import Latency
+from k3dasync.fake.process import KILLED, Exit, Process, Program
+from k3dasync.fake.state import Container, Inventory, has_labels
+from k3dasync.runtime import ContainerEvent, Status
+
+
+@dataclass(eq=False, slots=True)
+class _Listener:
+    labels: Mapping[str, str]
+    send: MemoryObjectSendStream[ContainerEvent]
+
+
+class Machine:
+    """Runs the processes of containers in one task group and keeps everything they share."""
+
+    def __init__(self, latency: Latency, faults: Faults, group: TaskGroup) -> None:
+        self.latency, self.faults, self.group = latency, faults, group
+        self.cores = Cores(latency.cores)
+        self.inventory = Inventory()
+        self.changed = Changed()
+        self.removal = anyio.Lock()
+        self._processes: dict[str, Process] = {}
+        self._listeners: list[_Listener] = []
+        self._ephemeral = itertools.count(FIRST_EPHEMERAL_PORT)
+        self._ids = itertools.count(1)
+
+    def new_id(self) -> str:
+        """Return an id as long as the engine's."""
+        return f"{next(self._ids):064x}"
+
+    def process(self, container: Container) -> Process | None:
+        """Return the process of a container, if it is started."""
+        return self._processes.get(container.id)
+
+    def find(self, host: str, near: Container) -> Container | None:
+        """Return a running container by address, name or alias, as *near* would resolve it."""
+        return next(self.find_all(host, near), None)
+
+    def find_all(self, host: str, near: Container) -> Iterator[Container]:
+        """Yield all of them: several can share an alias."""
+        for other in self.inventory.containers.values():
+            if not other.is_running or near.network is None or other.network is not near.network:
+                continue
+            if host in {other.address, other.name, *other.spec.aliases}:
+                yield other
+
+    # --- events -----------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def events(
+        self, labels: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[ContainerEvent]]:
+        """Follow what happens to containers with *labels* from now on."""
+        send, receive = anyio.create_memory_object_stream[ContainerEvent](float("inf"))
+        listener = _Listener(labels, send)
+        self._listeners.append(listener)
+        with send, receive:
+            try:
+                yield receive
+            finally:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+    def tell(self, action: str, container: Container, exit_code: int | None = None) -> None:
+        """Tell all who follow, and wake all who wait for a change."""
+        for listener in self._listeners:
+            if has_labels(container, listener.labels):
+                event = ContainerEvent(action=action, name=container.name, exit_code=exit_code)
+                listener.send.send_nowait(event)
+        self.changed.tell()
+
+    def cut_streams(self) -> None:
+        """End every stream of events, as an engine does that restarts."""
+        for listener in self._listeners:
+            listener.send.close()
+        self._listeners.clear()
+
+    # --- life and death ---------------------------------------------------------------------
+
+    async def launch(self, container: Container, program: Program) -> None:
+        """Claim address and ports for a container, and let it run when that is granted."""
+        engine, network = self.latency.engine, None
+        await self.cores.spend(engine.start)
+        network = self.inventory.network("start", container.spec.network)
+        async with network.lock:
+            container.exit_code = 128  # the engine's for a start that fails
+            container.address = claim_address(self.inventory, container, network)
+            try:
+                container.bound = claim_ports(self.inventory, container, self._ephemeral)
+            except BaseException:
+                container.address = ""
+                raise
+            container.network, container.restarts, container.exit_code = network, 0, 0
+            # Nobody else is given the same while the endpoint is being made.
+            container.status = Status.RUNNING
+            await anyio.sleep(engine.start_serial)
+        process = Process(program.term_code)
+        self._processes[container.id] = process
+        self._begin(container)
+        self.group.start_soon(self._run, container, program, process)
+
+    def _begin(self, container: Container) -> None:
+        container.status, container.is_oom = Status.RUNNING, False
+        container.started = anyio.current_time()
+        container.lose_tmpfs()
+        self.tell("start", container)
+
+    async def _run(self, container: Container, program: Program, process: Process) -> None:
+        with process.whole:
+            await self._run_and_restart(container, program, process)
+        if container.is_running:
+            self._exited(container, Exit(process.code))
+        container.status, container.address, container.bound = Status.EXITED, "", ()
+        del self._processes[container.id]
+        process.ended.set()
+        self.changed.tell()
+
+    async def _run_and_restart(
+        self, container: Container, program: Program, process: Process
+    ) -> None:
+        latency = self.latency
+        delay = latency.restart_first
+        while True:
+            began = anyio.current_time()
+            exit = await process.live(program.main)
+            self._exited(container, exit)
+            if anyio.current_time() - began > latency.restart_peace:
+                delay = latency.restart_first
+            container.status = Status.RESTARTING
+            await anyio.sleep(delay)
+            delay = min(delay * 2, latency.restart_longest)
+            container.restarts += 1
+            self._begin(container)
+
+    def _exited(self, container: Container, exit: Exit) -> None:
+        container.serves.clear()
+        container.status, container.exit_code = Status.EXITED, exit.code
+        container.is_oom = exit.is_oom
+        if exit.is_oom:
+            self.tell("oom", container)
+        self.tell("die", container, exit.code)
+
+    async def end(self, container: Container, *, grace: float | None = None) -> None:
+        """End a container's process, by force if that takes longer than *grace*."""
+        process = self.process(container)
+        if process is None:
+            return
+        takes = self.latency.engine.stop
+        if grace is not None and grace < takes.idle:
+            await anyio.sleep(grace)
+            process.end(KILLED)
+        else:
+            await self.cores.spend(takes)
+            process.end(process.term_code)
+        await process.ended.wait()
+
+    async def kill(self, container: Container, code: int = KILLED) -> None:
+        """End a container's process at once and for good."""
+        process = self.process(container)
+        if process is not None:
+            process.end(code)
+            await process.ended.wait()
+
+    async def remove(self, container: Container) -> None:
+        """End a container and take it apart; its name is free when this returns."""
+        engine = self.latency.engine
+        await self.kill(container)
+        container.status = Status.REMOVING
+        await self.cores.spend(engine.remove)
+        async with self.removal:
+            await anyio.sleep(engine.remove_serial)
+        del self.inventory.containers[container.name]
+        self.tell("destroy", container)
