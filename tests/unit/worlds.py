@@ -1,0 +1,35 @@
+"""Clusters decided without an engine, for tests about what was decided."""
+
+from k3dasync import addresses
+from k3dasync.cluster import ApiChoice, Cluster, NetworkChoice, node_names, resolve
+from k3dasync.spec import ClusterSpec
+
+SUBNET = "10.160.7.0/24"
+TOKEN = "the-secret"
+
+
+def network(spec: ClusterSpec, *, is_external: bool = False, fixed: bool = True) -> NetworkChoice:
+    layout = addresses.layout(SUBNET)
+    return NetworkChoice(
+        name=spec.network or f"k3d-{spec.name}",
+        is_external=is_external,
+        subnet=layout.subnet,
+        gateway=layout.gateway,
+        ip_range=layout.ip_range,
+        addresses=addresses.node_addresses(SUBNET, len(node_names(spec))) if fixed else (),
+    )
+
+
+def decided(
+    spec: ClusterSpec, *, is_external: bool = False, fixed: bool = True, host: str = "127.0.0.1"
+) -> Cluster:
+    """Return the cluster of a spec in a fixed world."""
+    return resolve(
+        spec,
+        run="20261122-181500-abcdef",
+        token=TOKEN,
+        network=network(spec, is_external=is_external, fixed=fixed),
+        api=ApiChoice(host=host, host_ip=host, port=spec.api_port.port or 26550),
+        loadbalancer_image="nginx:test",
+        host_alias="10.160.7.1",
+    )
