@@ -1,0 +1,63 @@
+"""Files in and out of a container, as the tar archives the engine moves them in. Pure."""
+
+import io
+import posixpath
+import tarfile
+import time
+from collections.abc import Iterable, Sequence
+
+from k3dasync.runtime import File
+
+_ALWAYS_THERE = frozenset(
+    ("/", "/bin", "/etc", "/lib", "/opt", "/root", "/sbin", "/tmp", "/usr", "/usr/bin", "/var")  # noqa: S108
+)
+"""Folders that every image has, so that nobody must ask for them."""
+
+
+def pack(files: Iterable[File], folders: Iterable[str] = ()) -> bytes:
+    """Return an archive of *files*, all root's, to be unpacked at `/`, after new *folders*.
+
+    Only folders which are not there may be named: one that is would get another mode, and one
+    that is a symbolic link would be replaced.
+    """
+    packed = io.BytesIO()
+    now = int(time.time())
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for folder in folders:
+            entry = tarfile.TarInfo(folder.lstrip("/"))
+            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, now
+            archive.addfile(entry)
+        for file in files:
+            entry = tarfile.TarInfo(file.path.lstrip("/"))
+            entry.size, entry.mode, entry.mtime = len(file.content), file.mode, now
+            archive.addfile(entry, io.BytesIO(file.content))
+    return packed.getvalue()
+
+
+def folders_to_check(files: Iterable[File]) -> Sequence[str]:
+    """Return the folders of *files* that an image may lack, outer ones first.
+
+    The engine makes those that are absent itself, but with mode 0600, so that only root can look
+    inside (20.10).
+    """
+    found: set[str] = set()
+    for file in files:
+        folder = posixpath.dirname(posixpath.normpath(file.path))
+        while folder not in _ALWAYS_THERE and folder not in found:
+            found.add(folder)
+            folder = posixpath.dirname(folder)
+    return sorted(found)
+
+
+def single_file(archive: tarfile.TarFile, path: str) -> tuple[bytes | None, str]:
+    """Return the content of the one file in *archive*, or where it points if it is a link.
+
+    Neither, if it is no file at all.
+    """
+    entry = archive.next()
+    if entry is not None and entry.issym():
+        return None, posixpath.normpath(posixpath.join(posixpath.dirname(path), entry.linkname))
+    if entry is None or not entry.isfile():
+        return None, ""
+    content = archive.extractfile(entry)
+    return (b"" if content is None else content.read()), ""

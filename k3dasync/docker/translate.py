@@ -1,0 +1,347 @@
+"""Between the engine's JSON and our shapes, both ways, and its errors into ours. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from k3dasync.errors import (
+    AddressesUnsupported,
+    AddressTaken,
+    Conflict,
+    EngineError,
+    ImageUnavailable,
+    NotFound,
+    PortTaken,
+    SubnetTaken,
+)
+from k3dasync.runtime import (
+    ContainerDetail,
+    ContainerEvent,
+    ContainerSpec,
+    ContainerState,
+    EngineFacts,
+    NetworkSpec,
+    NetworkState,
+    PortBinding,
+    Status,
+    VolumeState,
+)
+
+Json = Mapping[str, Any]
+
+# ---- what we ask for
+
+
+def container_body(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the body of a container's create call."""
+    endpoint: dict[str, Any] = {"Aliases": list(spec.aliases)}
+    if spec.address is not None:
+        endpoint["IPAMConfig"] = {"IPv4Address": spec.address}
+    body: dict[str, Any] = {
+        "Hostname": spec.name,
+        "Image": spec.image,
+        "Env": list(spec.env),
+        "Labels": dict(spec.labels),
+        # The engine publishes a binding only if the very same text is exposed: with `6443` bound
+        # and `6443/tcp` exposed it publishes nothing, and says nothing (20.10).
+        "ExposedPorts": {binding.port: {} for binding in spec.ports},
+        "HostConfig": _host_config(spec),
+        "NetworkingConfig": {"EndpointsConfig": {spec.network: endpoint}},
+    }
+    if spec.entrypoint is not None:
+        body["Entrypoint"] = list(spec.entrypoint)
+    if spec.command is not None:
+        body["Cmd"] = list(spec.command)
+    return body
+
+
+def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in spec.ports:
+        where = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
+        bindings.setdefault(port.port, []).append(where)
+    return {
+        "Privileged": True,  # a kubelet mounts, and makes cgroups, namespaces and firewall rules
+        "Init": spec.init,
+        "UsernsMode": "host",  # privileged needs it where the engine remaps users
+        # With an endpoint named below, `bridge` attaches to that network only. The network's own
+        # id here would make the engine find it by name at the start, which is ambiguous as soon
+        # as there are two of that name; so, it finds it by the id below (20.10).
+        "NetworkMode": "bridge",
+        "Tmpfs": {"/run": "", "/var/run": ""},  # a restart must not find the pid files of the last
+        # Nodes come back with the engine, and k3s that exits on purpose is started again.
+        "RestartPolicy": {"Name": "unless-stopped"},
+        "Binds": list(spec.binds),
+        "PortBindings": bindings,
+        "ExtraHosts": list(spec.extra_hosts),
+    }
+
+
+def network_body(spec: NetworkSpec) -> dict[str, Any]:
+    """Return the body of a network's create call."""
+    pool = {"Subnet": spec.subnet, "Gateway": spec.gateway, "IPRange": spec.ip_range}
+    return {
+        "Name": spec.name,
+        "Driver": "bridge",
+        "IPAM": {"Driver": "default", "Config": [pool]},
+        # Without it nodes reach nothing outside on engines whose default has it off.
+        "Options": {"com.docker.network.bridge.enable_ip_masquerade": "true"},
+        "Labels": dict(spec.labels),
+    }
+
+
+def filters(labels: Mapping[str, str] | None, **others: str) -> dict[str, list[str]]:
+    """Return the engine's form of a filter; all of it must hold."""
+    wanted = {key: [value] for key, value in others.items()}
+    if labels:
+        wanted["label"] = [f"{key}={value}" for key, value in labels.items()]
+    return wanted
+
+
+def carries(found: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Say whether something with labels *found* carries all of *labels*."""
+    return all(found.get(key) == value for key, value in labels.items())
+
+
+# ---- what the engine says
+
+
+def facts(info: Json, *, endpoint: str, host: str, is_foreign_kernel: bool) -> EngineFacts:
+    """Read `/info`; *is_foreign_kernel*: this machine cannot run an engine without a VM."""
+    system, name = str(info.get("OperatingSystem", "")), str(info.get("Name", ""))
+    looks_like_vm = any(
+        word in text.lower()
+        for text in (system, name)
+        for word in ("docker desktop", "docker-desktop", "orbstack", "colima", "lima-", "rancher-")
+    )
+    return EngineFacts(
+        id=str(info.get("ID", "")),
+        endpoint=endpoint,
+        version=str(info.get("ServerVersion", "")),
+        host=host,
+        is_desktop=looks_like_vm or (is_foreign_kernel and not host),
+        name=name,
+        cgroup_version=str(info.get("CgroupVersion", "")),
+    )
+
+
+def network(found: Json) -> NetworkState:
+    """Read a network, listed or inspected."""
+    pools = (found.get("IPAM") or {}).get("Config") or []
+    return NetworkState(
+        id=str(found["Id"]),
+        name=str(found["Name"]),
+        driver=str(found.get("Driver", "")),
+        subnets=tuple(str(pool["Subnet"]) for pool in pools if pool.get("Subnet")),
+        gateway=next((str(pool["Gateway"]) for pool in pools if pool.get("Gateway")), ""),
+        labels=_labels(found),
+    )
+
+
+def members(found: Json) -> Mapping[str, str]:
+    """Return the running members of an inspected network: name → IPv4 address."""
+    return {
+        str(member.get("Name", "")): str(member.get("IPv4Address", "")).partition("/")[0]
+        for member in (found.get("Containers") or {}).values()
+    }
+
+
+def volume(found: Json) -> VolumeState:
+    """Read a volume, listed or inspected."""
+    return VolumeState(name=str(found["Name"]), labels=_labels(found))
+
+
+def listed_container(found: Json, networks: Mapping[str, str]) -> ContainerState:
+    """Read an entry of a listing; *networks*: id → name."""
+    published = {
+        int(port["PublicPort"]) for port in found.get("Ports") or [] if "PublicPort" in port
+    }
+    return ContainerState(
+        id=str(found["Id"]),
+        name=str((found.get("Names") or [""])[0]).lstrip("/"),
+        image=str(found.get("Image", "")),
+        status=_status(str(found.get("State", ""))),
+        labels=_labels(found),
+        created=float(found.get("Created", 0)),
+        addresses=_addresses(found, networks),
+        bound_ports=tuple(sorted(published)),
+    )
+
+
+def inspected_container(found: Json, networks: Mapping[str, str]) -> ContainerDetail:
+    """Read an inspection; *networks*: id → name."""
+    config, host, state = found["Config"], found["HostConfig"], found["State"]
+    ports = (found.get("NetworkSettings") or {}).get("Ports") or {}
+    published = {int(where["HostPort"]) for places in ports.values() for where in places or []}
+    return ContainerDetail(
+        state=ContainerState(
+            id=str(found["Id"]),
+            name=str(found["Name"]).lstrip("/"),
+            image=str(config.get("Image", "")),
+            status=_status(str(state.get("Status", ""))),
+            labels=_labels(config),
+            created=_seconds(str(found.get("Created", ""))),
+            addresses=_addresses(found, networks),
+            bound_ports=tuple(sorted(published)),
+        ),
+        exit_code=int(state.get("ExitCode", 0)),
+        oom_killed=bool(state.get("OOMKilled")),
+        restarts=int(found.get("RestartCount", 0)),
+        env=tuple(config.get("Env") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        binds=tuple(host.get("Binds") or ()),
+        bindings=_bindings(host.get("PortBindings") or {}),
+        image_id=str(found.get("Image", "")),
+        started_at=str(state.get("StartedAt", "")),
+    )
+
+
+def attached_networks(found: Json) -> Sequence[str]:
+    """Return the keys under which a container's networks are listed.
+
+    Attached by id and never started, it is listed under that id; from its first start on, under
+    the network's name.
+    """
+    return list((found.get("NetworkSettings") or {}).get("Networks") or {})
+
+
+def event(found: Json) -> ContainerEvent:
+    """Read one event of a container."""
+    attributes = (found.get("Actor") or {}).get("Attributes") or {}
+    exit_code = attributes.get("exitCode")
+    return ContainerEvent(
+        action=str(found.get("Action", "")),
+        name=str(attributes.get("name", "")),
+        exit_code=int(exit_code) if exit_code else None,
+    )
+
+
+def _labels(found: Json) -> Mapping[str, str]:
+    return dict(found.get("Labels") or {})
+
+
+_STATUSES = {"configured": Status.CREATED, "initialized": Status.CREATED}  # podman's
+"""What is in neither list, podman's `stopped` and `stopping`, is no container that runs."""
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        return _STATUSES.get(text, Status.EXITED)
+
+
+def _addresses(found: Json, networks: Mapping[str, str]) -> Mapping[str, str]:
+    """Return name → IPv4 address; of a container that is not running the fixed one it will have."""
+    attached = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    return {
+        networks.get(key, key): str(
+            endpoint.get("IPAddress") or (endpoint.get("IPAMConfig") or {}).get("IPv4Address") or ""
+        )
+        for key, endpoint in attached.items()
+    }
+
+
+def _bindings(found: Mapping[str, Sequence[Json] | None]) -> tuple[PortBinding, ...]:
+    return tuple(
+        PortBinding(
+            port=port,
+            host_ip=str(where.get("HostIp", "")),
+            host_port=int(where.get("HostPort") or 0),
+        )
+        for port, places in found.items()
+        for where in places or []
+    )
+
+
+def _seconds(timestamp: str) -> float:
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0
+
+
+class PullTally:
+    """Adds up the layers of one pull. Only bytes that are fetched count, not their unpacking."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, int] = {}
+        self._total: dict[str, int | None] = {}
+
+    def feed(self, message: Json) -> tuple[int, int | None]:
+        """Take in one message of the stream and return bytes done and in all, if all are known."""
+        layer, status = str(message.get("id", "")), str(message.get("status", ""))
+        detail = message.get("progressDetail") or {}
+        if status in {"Pulling fs layer", "Waiting"}:
+            self._total.setdefault(layer, None)
+        elif status == "Downloading" and detail.get("total"):
+            self._total[layer] = int(detail["total"])
+            self._done[layer] = int(detail.get("current", 0))
+        elif status in {"Verifying Checksum", "Download complete", "Pull complete"}:
+            # A layer that came in one piece never had its size told.
+            size = self._total.get(layer) or self._done.get(layer, 0)
+            self._total[layer] = self._done[layer] = size
+        sizes = list(self._total.values())
+        done = sum(self._done.values())
+        known = [size for size in sizes if size is not None]
+        return done, sum(known) if known and len(known) == len(sizes) else None
+
+
+# ---- what it refuses
+
+# In the engine's words, because its statuses do not tell these apart: a taken port is a 500 like
+# any failure, a taken address and a taken subnet are both 403. The first that is found counts.
+_REFUSALS: Sequence[tuple[str, type[EngineError]]] = (
+    ("pool overlaps", SubnetTaken),
+    ("networks have overlapping ipv4", SubnetTaken),
+    ("is already used on the host or by another config", SubnetTaken),  # podman
+    ("user specified ip address is supported", AddressesUnsupported),
+    ("port is already allocated", PortTaken),
+    ("failed to bind host port", PortTaken),  # from 23 on
+    ("ports are not available", PortTaken),  # Docker Desktop
+    ("bind: address already in use", PortTaken),
+    ("address already in use", AddressTaken),
+    ("requested ip address", AddressTaken),  # podman
+    ("has active endpoints", Conflict),
+)
+_STATUS_REFUSALS: Mapping[int, type[EngineError]] = {404: NotFound, 409: Conflict}
+
+_PULL_HINTS: Sequence[tuple[tuple[str, ...], str]] = (
+    (("toomanyrequests", "rate limit"), "log in with docker login, or load the image: docker load"),
+    (
+        ("unauthorized", "authentication required", "denied", "forbidden"),
+        "check the name, or log in with docker login",
+    ),
+    (("manifest unknown", "not found", "manifest for"), "check the image's name and tag"),
+    (
+        ("no such host", "timeout", "refused", "unreachable", "proxy", "x509", "dial tcp"),
+        "check the engine's way to the registry (network, proxy, certificates)",
+    ),
+)
+
+
+def engine_error(operation: str, resource: str, status: int, words: str) -> EngineError:
+    """Return the error for an answer of the engine that is not a success."""
+    text = one_line(words) or f"status {status}"
+    lower = text.lower()
+    kind = next((kind for needle, kind in _REFUSALS if needle in lower), None)
+    return (kind or _STATUS_REFUSALS.get(status, EngineError))(operation, resource, text)
+
+
+def pull_error(image: str, words: str) -> ImageUnavailable:
+    """Return the error for a pull that failed, with what to do about it."""
+    text = one_line(words)
+    lower = text.lower()
+    hints = (hint for needles, hint in _PULL_HINTS if any(needle in lower for needle in needles))
+    return ImageUnavailable("pull", image, text, hint=next(hints, ""))
+
+
+def one_line(words: str) -> str:
+    """Return the engine's words on one line, out of the JSON some engines wrap them in."""
+    text = words.strip()
+    if text.startswith("{"):
+        with suppress(ValueError):
+            text = str(json.loads(text).get("message", text))
+    return " ".join(text.split())

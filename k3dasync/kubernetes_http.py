@@ -1,0 +1,218 @@
+"""The Kubernetes API of a cluster over HTTPS. aiohttp and ssl are imported when it is used."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import anyio
+
+from k3dasync.errors import KubernetesError
+from k3dasync.jsonlines import JsonLines
+from k3dasync.kubernetes import Credentials, Nodes, NodeStatus, node_status
+
+if TYPE_CHECKING:
+    import ssl
+
+    import aiohttp
+
+PROBE_TIMEOUT = 2.0
+"""A probe of an API that is there takes 2-4 ms, on a busy machine a tenth of a second. One that
+hangs, in a load balancer whose server is not up yet, must not keep the next one waiting."""
+REQUEST_TIMEOUT = 15.0
+"""For a list or a delete. An API server that is coming up on two busy cores takes seconds; it cuts
+its own requests at 60."""
+WATCH_SECONDS = 60
+"""We ask the server to end a watch after this, and list anew: what was missed is then found."""
+WATCH_SILENCE = WATCH_SECONDS + 15.0
+"""Without a byte for so long the other end is gone: it should have ended the watch."""
+
+
+@asynccontextmanager
+async def connect(
+    host: str, port: int, credentials: Credentials | None
+) -> AsyncIterator["KubernetesHttp"]:
+    """Make a client for the API at *host*, *port*; connects when it is asked something.
+
+    Without credentials the server's certificate is not verified, and there is little to ask it
+    but whether it is there. Raises KubernetesError if the credentials cannot be used.
+    """
+    import aiohttp  # 0.1 s, only for those who ask a cluster
+
+    context = _unverified() if credentials is None else _verified(credentials)
+    # Every request on a connection of its own: a probe is to find out what the next newcomer
+    # gets, and a load balancer would keep a reused connection at the server it chose at first.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=context)
+    # Deadlines are set round each request.
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        name = f"[{host}]" if ":" in host else host
+        yield KubernetesHttp(session, f"https://{name}:{port}")
+
+
+class KubernetesHttp:
+    """The API at one address, made by `connect`."""
+
+    def __init__(self, session: "aiohttp.ClientSession", base: str) -> None:
+        self._session, self._base = session, base
+
+    async def supervisor_answers(self) -> bool:
+        return await self._probe("/cacerts")
+
+    async def is_ready(self) -> bool:
+        return await self._probe("/readyz")
+
+    async def _probe(self, path: str) -> bool:
+        try:
+            with self._mapped("probe"), anyio.fail_after(PROBE_TIMEOUT):
+                async with self._session.get(self._base + path) as answer:
+                    return answer.status == 200
+        except KubernetesError:
+            return False
+
+    @asynccontextmanager
+    async def nodes(self) -> AsyncIterator[AsyncIterator[Nodes]]:
+        import aiohttp
+
+        listed, version = await self._list()
+        parameters = {
+            "watch": "1",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SILENCE)
+        with self._mapped("watch the nodes"):
+            with anyio.fail_after(REQUEST_TIMEOUT):
+                answer = await self._session.get(
+                    f"{self._base}/api/v1/nodes", params=parameters, timeout=timeout
+                )
+        async with answer:
+            # Gone: the list is too old to be watched from. As at any end, the caller asks again.
+            if answer.status not in {200, 410}:
+                raise await self._refusal("watch the nodes", answer)
+            is_watched = answer.status == 200
+            chunks = answer.content.iter_any() if is_watched else _nothing()
+            yield _Snapshots(listed, JsonLines(chunks))
+
+    async def _list(self) -> tuple[dict[str, NodeStatus], str]:
+        with self._mapped("list the nodes"), anyio.fail_after(REQUEST_TIMEOUT):
+            async with self._session.get(f"{self._base}/api/v1/nodes") as answer:
+                if answer.status != 200:
+                    raise await self._refusal("list the nodes", answer)
+                found = await answer.json()
+        try:
+            nodes = [node_status(entry) for entry in found.get("items") or []]
+            version = str(found["metadata"]["resourceVersion"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise KubernetesError(f"cannot list the nodes: not a NodeList: {error!r}") from error
+        return {node.name: node for node in nodes}, version
+
+    async def delete_node(self, name: str) -> bool:
+        operation = f"delete node {name}"
+        with self._mapped(operation), anyio.fail_after(REQUEST_TIMEOUT):
+            url = f"{self._base}/api/v1/nodes/{quote(name, safe='')}"
+            async with self._session.delete(url) as answer:
+                if answer.status not in {200, 202, 404}:
+                    raise await self._refusal(operation, answer)
+                return answer.status != 404
+
+    async def _refusal(self, operation: str, answer: "aiohttp.ClientResponse") -> KubernetesError:
+        text = " ".join((await answer.text())[:500].split())
+        return KubernetesError(
+            f"cannot {operation}: {self._base} answers {answer.status}: {text or answer.reason}"
+        )
+
+    @contextmanager
+    def _mapped(self, operation: str) -> Iterator[None]:
+        import aiohttp
+
+        try:
+            yield
+        # OSError: also that nothing answers in time, and that a certificate is not the expected.
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split()) or "no answer in time"
+            raise KubernetesError(f"cannot {operation} at {self._base}: {reason}") from error
+
+
+class _Snapshots:
+    """The Node objects, first as listed, then after each change; ends as the watch does."""
+
+    def __init__(self, listed: Nodes, events: JsonLines) -> None:
+        self._nodes, self._events = dict(listed), events
+        self._is_first = True
+
+    def __aiter__(self) -> "_Snapshots":
+        return self
+
+    async def __anext__(self) -> Nodes:
+        import aiohttp
+
+        if self._is_first:
+            self._is_first = False
+            return dict(self._nodes)
+        try:
+            while not self._apply(await anext(self._events)):
+                pass
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise StopAsyncIteration from error
+        return dict(self._nodes)
+
+    def _apply(self, event: Mapping[str, Any]) -> bool:
+        """Take in one event and say whether it changed anything we know of a node."""
+        kind = event.get("type")
+        if kind == "ERROR":  # most often 410: the server has forgotten the version we watch from
+            raise StopAsyncIteration
+        if kind == "BOOKMARK":
+            return False
+        try:
+            node = node_status(event["object"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a Node: {error!r}") from error
+        before = self._nodes.get(node.name)
+        if kind == "DELETED":
+            self._nodes.pop(node.name, None)
+            return before is not None
+        self._nodes[node.name] = node
+        return node != before
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""  # what makes this a generator
+
+
+def _unverified() -> "ssl.SSLContext":
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _verified(credentials: Credentials) -> "ssl.SSLContext":
+    import ssl
+
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=credentials.ca.decode())
+        with _as_file(credentials.certificate + b"\n" + credentials.key) as path:
+            context.load_cert_chain(path)
+    except (ssl.SSLError, ValueError) as error:
+        raise KubernetesError(f"cannot use the cluster's credentials: {error}") from error
+    return context
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[Path]:
+    """Keep a secret in a file that only we can read, for libraries that take nothing else."""
+    with tempfile.TemporaryDirectory(prefix="k3dasync-") as folder:  # made with mode 0700
+        path = Path(folder, "secret.pem")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        yield path
