@@ -13,7 +13,7 @@ from k3dasync.fake.calls import Calls
 from k3dasync.fake.claims import network_of
 from k3dasync.fake.cores import Cores
 from k3dasync.fake.faults import Faults
-from k3dasync.fake.laboratory import IMAGE_BYTES, Laboratory, default_images
+from k3dasync.fake.laboratory import Laboratory, default_images
 from k3dasync.fake.latency import Cost, Latency
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.state import TMPFS, Container, Network, carrying, has_labels
@@ -34,6 +34,8 @@ from k3dasync.runtime import (
 
 NOWHERE = "nonexistent.invalid"
 """A registry that cannot be there: its top-level domain is reserved for that."""
+IMAGE_BYTES = 75_000_000
+"""The download of every image: k3s's is about that."""
 PULL_STEPS = 20
 """Reports of one pull: enough to see it move."""
 _LATENCY, _LIMITS = Latency(), Limits()

@@ -10,11 +10,9 @@ from k3dasync.fake import programs
 from k3dasync.fake.claims import engine_subnet
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Exit
-from k3dasync.fake.state import Container, Image, Network, Snapshot
+from k3dasync.fake.state import Container, Network, Snapshot
 from k3dasync.runtime import ContainerSpec, PortBinding
 
-IMAGE_BYTES = 75_000_000
-"""The download of an image of which nothing else is said: k3s's is about that."""
 FOREIGN_IMAGE = "docker.io/library/busybox:stable"
 
 
@@ -29,13 +27,13 @@ class Laboratory:
         """The engine's insides."""
         return self._machine
 
-    def add_image(self, name: str, *, size: int = IMAGE_BYTES) -> None:
+    def add_image(self, name: str) -> None:
         """Let the engine have an image."""
-        self._machine.inventory.images[name] = Image(name, size)
+        self._machine.inventory.images.add(name)
 
     def remove_image(self, name: str) -> None:
         """Let the engine not have an image: it has to be pulled."""
-        self._machine.inventory.images.pop(name, None)
+        self._machine.inventory.images.discard(name)
 
     def make_unpullable(self, *names: str) -> None:
         """Let no registry have these images."""

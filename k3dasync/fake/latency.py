@@ -85,10 +85,10 @@ class NodeLatency:
     rejoin: Cost = Cost(5.0, 2.0)
 
     # A joining server until it asks to be a member, and until its own etcd runs.
-    ask: Cost = Cost(0.2, 0.3)
-    member: Cost = Cost(0.4, 0.3)
+    ask: Cost = Cost(0.4, 0.5)
+    member: Cost = Cost(0.2, 0.3)
     # A promotion was accepted 1.2-2.4 s after the joiner's start.
-    sync: float = 1.0
+    sync: float = 0.6
     # k3s: the joiner asks every 5 s whether it is promoted, the leader promotes every 15 s.
     joiner_poll: float = 5.0
     promotion_tick: float = 15.0
@@ -101,8 +101,8 @@ class NodeLatency:
     # While the server's API is not up its configuration is refused, and asked for every 5 s.
     agent_poll: float = 5.0
     # From the answer to `Successfully registered node`: 7-8 s; 5 of them look for Docker.
-    agent_register: Cost = Cost(4.7, 2.6)
-    agent_ready: Cost = Cost(9.2, 0.8)
+    agent_register: Cost = Cost(5.4, 1.8)
+    agent_ready: Cost = Cost(9.6, 0.4)
 
     # The node controller calls a kubelet lost that has been silent for 40 s, its default.
     lost_after: float = 40.0

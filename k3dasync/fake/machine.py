@@ -161,7 +161,7 @@ class Machine:
         if process is None:
             return
         takes = self.latency.engine.stop
-        if grace is not None and grace < takes.idle:
+        if grace is not None and (grace == 0 or grace < takes.idle):
             await anyio.sleep(grace)
             process.end(KILLED)
         else:

@@ -139,14 +139,6 @@ class Container:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image that is on the engine or can be had; `size` in bytes of its download."""
-
-    name: str
-    size: int
-
-
 EntryT = TypeVar("EntryT", Container, Network, VolumeState)
 
 
@@ -185,7 +177,7 @@ class Inventory:
     containers: dict[str, Container] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
     volumes: dict[str, VolumeState] = field(default_factory=dict)
-    images: dict[str, Image] = field(default_factory=dict)
+    images: set[str] = field(default_factory=set)
 
     def container(self, operation: str, name: str) -> Container:
         """Return the container of that name or id; raises NotFound if there is none."""
