@@ -61,8 +61,7 @@ func clientURL(cfg *config) string {
 
 func isLoopback(ip string) bool { return net.ParseIP(ip).IsLoopback() }
 
-// etcdArguments are k3s's settings. Shorter heartbeats at a smaller scale:
-// a single member waits for one before it elects itself.
+// etcdArguments are k3s's settings but for the heartbeat; see electionFactor.
 func etcdArguments(cfg *config, name, initialCluster, state string) []string {
 	tls := func(file string) string { return cfg.serverDir("tls", "etcd", file) }
 	advertised := "https://" + net.JoinHostPort(cfg.nodeIP, "2379")
@@ -80,7 +79,7 @@ func etcdArguments(cfg *config, name, initialCluster, state string) []string {
 		"--peer-cert-file=" + tls("peer-server-client.crt"), "--peer-key-file=" + tls("peer-server-client.key"),
 		"--peer-trusted-ca-file=" + tls("peer-ca.crt"), "--peer-client-cert-auth",
 		fmt.Sprintf("--heartbeat-interval=%d", cfg.times.etcdBeat.Milliseconds()),
-		fmt.Sprintf("--election-timeout=%d", 10*cfg.times.etcdBeat.Milliseconds()),
+		fmt.Sprintf("--election-timeout=%d", electionFactor*cfg.times.etcdBeat.Milliseconds()),
 		"--enable-grpc-gateway=false", "--logger=zap", "--log-outputs=stderr", "--log-level=warn",
 		"--auto-compaction-mode=revision", "--auto-compaction-retention=1000",
 	}

@@ -37,12 +37,21 @@ type nodes struct {
 	total int64
 	other map[string]int64 // newest counts of the other servers
 
-	addresses   []string // of the servers, as of a revision of the store
+	addresses   []string // of the servers, as of a revision of the Nodes
 	addressesAt int64
+	reported    map[string]report
+}
+
+// report is what a node was last found to have said, as of its revision: most
+// heartbeats say it again, and cost no more than a look here.
+type report struct {
+	revision int64
+	ready    bool
 }
 
 func newNodes(s *store, grace time.Duration) *nodes {
-	return &nodes{store: s, grace: grace, seen: map[string]time.Time{}, heard: map[string]int64{}, other: map[string]int64{}}
+	return &nodes{store: s, grace: grace, seen: map[string]time.Time{}, heard: map[string]int64{}, other: map[string]int64{},
+		reported: map[string]report{}}
 }
 
 // register makes the Node, or updates it after a restart.
@@ -138,10 +147,18 @@ func setReady(o object, ready bool) bool {
 // node's condition changes.
 func (n *nodes) heartbeat(ctx context.Context, name string, ready bool) error {
 	n.markSeen(name)
-	if _, err := n.store.get(nodeKey(name)); err != nil {
+	e, err := n.store.get(nodeKey(name))
+	if err != nil {
 		return err
 	}
-	return n.store.update(ctx, nodeKey(name), func(old []byte) ([]byte, error) {
+	said := report{e.revision, ready}
+	n.mu.Lock()
+	repeated := n.reported[name] == said
+	n.mu.Unlock()
+	if repeated {
+		return nil
+	}
+	err = n.store.update(ctx, nodeKey(name), func(old []byte) ([]byte, error) {
 		if old == nil {
 			return nil, errNotFound
 		}
@@ -154,6 +171,12 @@ func (n *nodes) heartbeat(ctx context.Context, name string, ready bool) error {
 		}
 		return encode(o)
 	})
+	if err == nil {
+		n.mu.Lock()
+		n.reported[name] = said
+		n.mu.Unlock()
+	}
+	return err
 }
 
 func (n *nodes) markSeen(name string) {
@@ -287,15 +310,21 @@ func (n *nodes) cidrOf(owner []byte) string {
 }
 
 // serverAddresses are the servers an agent may turn to. Every heartbeat asks,
-// so the answer is kept until the store changes.
+// so the answer is kept until a Node changes.
 func (n *nodes) serverAddresses(port int) []string {
-	entries, revision := n.store.list(nodeKey(""))
+	entries, _ := n.store.list(nodeKey(""))
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if revision == n.addressesAt {
+	// The sum changes with every change: revisions only grow, and a deleted
+	// Node takes a positive one away.
+	var revisions int64
+	for _, e := range entries {
+		revisions += e.revision
+	}
+	if revisions == n.addressesAt {
 		return n.addresses
 	}
-	n.addresses, n.addressesAt = nil, revision
+	n.addresses, n.addressesAt = nil, revisions
 	for _, e := range entries {
 		o, err := decode(e.value, e.revision)
 		if err != nil || stringMap(o, "metadata", "labels")["node-role.kubernetes.io/control-plane"] == "" {

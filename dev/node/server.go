@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,8 @@ type server struct {
 	api   *api
 	proxy http.Handler // instead of a store, where another server has it
 	phase int32
+
+	verified sync.Map // SHA-256 of client certificates found good
 }
 
 func (s *server) setPhase(phase int32) { atomic.StoreInt32(&s.phase, phase) }

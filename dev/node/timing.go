@@ -37,7 +37,7 @@ type timing struct {
 	heartbeat   time.Duration
 	grace       time.Duration // silence after which a node is NotReady
 	stall       time.Duration // a learner without progress is removed after this
-	etcdBeat    time.Duration // etcd's heartbeat; its election timeout is ten of them
+	etcdBeat    time.Duration // etcd's heartbeat; its election timeout is five of them
 }
 
 // measured are the delays of real k3s v1.21.2 on two cores.
@@ -50,7 +50,7 @@ func measured() timing {
 		agentContainerd: seconds(0.8), agentConnect: seconds(1.2), agentKubelet: seconds(7.0), agentRegister: seconds(7.3),
 		cidr: seconds(10.2), ready: seconds(10.5),
 		caRetry: seconds(2), configRetry: seconds(5), learnerPoll: seconds(5), promoteTick: seconds(15),
-		heartbeat: seconds(10), grace: seconds(40), stall: seconds(300), etcdBeat: seconds(0.5),
+		heartbeat: seconds(10), grace: seconds(40), stall: seconds(300), etcdBeat: maxEtcdBeat,
 	}
 }
 
@@ -80,8 +80,16 @@ const (
 	minHeartbeat = time.Second
 	minGrace     = 4 * time.Second
 	minStall     = 15 * time.Second
-	minEtcdBeat  = 100 * time.Millisecond // etcd's own default
-	maxEtcdBeat  = 500 * time.Millisecond
+)
+
+// etcd's heartbeat lies between these. k3s's own settings (500 ms, election
+// timeout 5 s) would make a first member wait 0.5 to 5.5 s until it elects
+// itself; with 200 ms and five heartbeats it is 0.2 to 1.2 s, and "connection
+// OK" comes when real k3s was seen to print it.
+const (
+	minEtcdBeat    = 100 * time.Millisecond
+	maxEtcdBeat    = 200 * time.Millisecond
+	electionFactor = 5 // the smallest that etcd accepts
 )
 
 func (t *timing) applyFloors() {
