@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anyio
 
 from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
-from k3dasync.errors import K3dAsyncError, KubernetesError, NodeCrashed
+from k3dasync.errors import K3dAsyncError, NodeCrashed
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
 from k3dasync.runtime import ContainerEvent, Runtime
 
@@ -170,7 +170,7 @@ class ClusterWatch:
                         async for nodes in snapshots:
                             self._nodes = nodes
                             self._tell()
-                except KubernetesError:
+                except K3dAsyncError:
                     pass  # an API that is coming up refuses now and then; asked again below
                 await anyio.sleep(RECONNECT_PAUSE)
 

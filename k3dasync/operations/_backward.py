@@ -4,9 +4,10 @@ Only when nothing of the forward walk runs any more; users before what they use;
 that lacks the run's label; always shielded, always with a deadline.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -14,6 +15,7 @@ from k3dasync import events, kubeconfig
 from k3dasync.cluster import LABEL_RUN
 from k3dasync.errors import K3dAsyncError
 from k3dasync.events import Emitter, PlannedTask
+from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
 from k3dasync.runtime import Runtime
 from k3dasync.scheduler import walk
@@ -29,8 +31,8 @@ from k3dasync.undo import (
 UNDO_SECONDS = 60.0
 """For one removal. The engine kills a container and frees its mounts in 0.2 s alone and in 5 s
 among 14 on two cores; ten times that is an engine that hangs."""
-SWEEP_SECONDS = 60.0
-"""For asking the engine what is left, and for removing that: the same calls again."""
+ASK_SECONDS = 10.0
+"""For asking the engine what is there: three listings, of milliseconds each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,14 @@ async def take_back(
         seconds = round(emitter.now() - began, 6)
         emitter.emit(events.UndoDone, task=member.id, seconds=seconds)
 
-    # Each undo has its deadline, and so has the sweep: the shield ends.
+    # Each undo has its deadline, and so has each call of the sweep: the shield ends.
     with anyio.CancelScope(shield=True):
         report = await walk(graph, visit, keep_going=True)
         unseen = [graph[id].task.undo for id in (*report.failed, *report.skipped)]
         try:
-            with anyio.fail_after(SWEEP_SECONDS):
-                left = await _sweep(runtime, labels)
+            await _sweep(runtime, labels)
+            with anyio.fail_after(ASK_SECONDS):
+                left = await remaining(runtime, labels)
         except (K3dAsyncError, TimeoutError):
             return leftovers(unseen)  # the engine cannot be asked: what we could not undo
     files = [undo for undo in unseen if isinstance(undo, RemoveKubeconfigEntries)]
@@ -103,23 +106,28 @@ async def _apply(task: PlannedTask, runtime: Runtime, labels: Mapping[str, str])
             pass
 
 
-async def _sweep(runtime: Runtime, labels: Mapping[str, str]) -> tuple[str, ...]:
-    """Remove what carries the run's label all the same, and return what could not be removed.
+async def _sweep(runtime: Runtime, labels: Mapping[str, str]) -> None:
+    """Remove what carries the run's label all the same, containers before what they use.
 
     A call cut by the death of its process can take effect after the undo has looked.
     """
-    for container in await runtime.containers(labels):
-        await _try(runtime.remove_container(container.name, labels))
-    for network in await runtime.networks(labels):
-        await _try(runtime.remove_network(network.name, labels))
-    for volume in await runtime.volumes(labels):
-        await _try(runtime.remove_volume(volume.name, labels))
-    return await remaining(runtime, labels)
+    with anyio.fail_after(ASK_SECONDS):
+        containers = await runtime.containers(labels)
+    await gather(partial(_try, runtime.remove_container, one.name, labels) for one in containers)
+    with anyio.fail_after(ASK_SECONDS):
+        networks, volumes = await runtime.networks(labels), await runtime.volumes(labels)
+    await gather(partial(_try, runtime.remove_network, one.name, labels) for one in networks)
+    await gather(partial(_try, runtime.remove_volume, one.name, labels) for one in volumes)
 
 
-async def _try(removal: Awaitable[bool]) -> None:
-    with suppress(K3dAsyncError):  # what it means is asked right after
-        await removal
+async def _try(
+    remove: Callable[[str, Mapping[str, str]], Awaitable[bool]],
+    name: str,
+    labels: Mapping[str, str],
+) -> None:
+    # What it means if this fails is asked right after.
+    with suppress(K3dAsyncError), anyio.move_on_after(UNDO_SECONDS):
+        await remove(name, labels)
 
 
 async def remaining(runtime: Runtime, labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,9 +1,7 @@
 """Clusters that are there, ours and k3d's alike, read from the labels of their parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import anyio
 
 from k3dasync.cluster import (
     APP,
@@ -17,6 +15,7 @@ from k3dasync.cluster import (
     Role,
 )
 from k3dasync.errors import ClusterNotFound
+from k3dasync.gather import gather
 from k3dasync.runtime import ContainerState, NetworkState, Runtime, Status, VolumeState
 
 OTHER_ROLES = frozenset({"registry", "noRole"})
@@ -68,24 +67,33 @@ class ExistingCluster:
         return "" if is_external else self.label(LABEL_NETWORK)
 
 
-async def existing_clusters(runtime: Runtime) -> dict[str, ExistingCluster]:
-    """Return every cluster of the engine, by name, in the order of names."""
-    containers: list[ContainerState] = []
-    networks: list[NetworkState] = []
-    volumes: list[VolumeState] = []
+async def everything(
+    runtime: Runtime, labels: Mapping[str, str] | None = None
+) -> tuple[Sequence[ContainerState], Sequence[NetworkState], Sequence[VolumeState]]:
+    """Return the containers, networks and volumes which carry *labels*, asked for at once."""
+    containers: Sequence[ContainerState] = ()
+    networks: Sequence[NetworkState] = ()
+    volumes: Sequence[VolumeState] = ()
 
     async def list_containers() -> None:
-        containers.extend(await runtime.containers(APP))
+        nonlocal containers
+        containers = await runtime.containers(labels)
 
     async def list_networks() -> None:
-        networks.extend(await runtime.networks(APP))
+        nonlocal networks
+        networks = await runtime.networks(labels)
 
     async def list_volumes() -> None:
-        volumes.extend(await runtime.volumes(APP))
+        nonlocal volumes
+        volumes = await runtime.volumes(labels)
 
-    async with anyio.create_task_group() as group:
-        for ask in (list_containers, list_networks, list_volumes):
-            group.start_soon(ask)
+    await gather((list_containers, list_networks, list_volumes))
+    return containers, networks, volumes
+
+
+async def existing_clusters(runtime: Runtime) -> dict[str, ExistingCluster]:
+    """Return every cluster of the engine, by name, in the order of names."""
+    containers, networks, volumes = await everything(runtime, APP)
     labels = [part.labels for part in containers]
     labels += [part.labels for part in networks]
     labels += [part.labels for part in volumes]
@@ -95,9 +103,9 @@ async def existing_clusters(runtime: Runtime) -> dict[str, ExistingCluster]:
 
 def _cluster(
     name: str,
-    containers: list[ContainerState],
-    networks: list[NetworkState],
-    volumes: list[VolumeState],
+    containers: Sequence[ContainerState],
+    networks: Sequence[NetworkState],
+    volumes: Sequence[VolumeState],
 ) -> ExistingCluster:
     def is_part(labels: Mapping[str, str]) -> bool:
         return labels.get(LABEL_CLUSTER) == name

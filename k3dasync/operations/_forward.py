@@ -179,7 +179,8 @@ class Forward(Generic[StepT]):
         while True:
             quiet = self._emitter.now() - max(self._emitter.last_change, spoken)
             if quiet < QUIET_SECONDS:
-                await anyio.sleep(QUIET_SECONDS - quiet)
+                # A millisecond more: a rest lost in rounding must not become a busy loop.
+                await anyio.sleep(QUIET_SECONDS - quiet + 0.001)
                 continue
             spoken = self._emitter.now()
             for id, voice in self._running.items():

@@ -4,9 +4,8 @@ import socket
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import anyio
 
 from k3dasync.cluster import (
     LABEL_API_PORT,
@@ -16,6 +15,8 @@ from k3dasync.cluster import (
     volume_name,
 )
 from k3dasync.errors import ClusterExists, NameTaken, NotFound
+from k3dasync.gather import gather
+from k3dasync.operations._existing import everything
 from k3dasync.runtime import (
     ContainerState,
     EngineFacts,
@@ -56,30 +57,12 @@ class World:
 
 async def observe(runtime: Runtime, facts: EngineFacts) -> World:
     """Ask the engine once for everything a plan depends on."""
-    containers: tuple[ContainerState, ...] = ()
-    networks: tuple[NetworkState, ...] = ()
-    volumes: tuple[VolumeState, ...] = ()
-
-    async def list_containers() -> None:
-        nonlocal containers
-        containers = tuple(await runtime.containers())
-
-    async def list_networks() -> None:
-        nonlocal networks
-        networks = tuple(await runtime.networks())
-
-    async def list_volumes() -> None:
-        nonlocal volumes
-        volumes = tuple(await runtime.volumes())
-
-    async with anyio.create_task_group() as group:
-        for ask in (list_containers, list_networks, list_volumes):
-            group.start_soon(ask)
+    containers, networks, volumes = await everything(runtime)
     return World(
         facts=facts,
-        containers=containers,
-        networks=networks,
-        volumes=volumes,
+        containers=tuple(containers),
+        networks=tuple(networks),
+        volumes=tuple(volumes),
         bound_ports=await _bound_ports(runtime, containers),
         routes=local_routes() if facts.is_local else (),
     )
@@ -93,21 +76,17 @@ async def _bound_ports(runtime: Runtime, containers: Collection[ContainerState])
         for container in containers
         if (text := container.labels.get(LABEL_API_PORT, "")).isdigit()
     }
-    slots = anyio.CapacityLimiter(INSPECTIONS)
 
-    async def inspect(name: str) -> None:
-        async with slots:
-            try:
-                detail = await runtime.inspect_container(name)
-            except NotFound:
-                return  # removed meanwhile
-        ports.update(binding.host_port for binding in detail.bindings)
+    async def inspect(name: str) -> set[int]:
+        try:
+            detail = await runtime.inspect_container(name)
+        except NotFound:
+            return set()  # removed meanwhile
+        return {binding.host_port for binding in detail.bindings}
 
-    async with anyio.create_task_group() as group:
-        for container in containers:
-            if container.status is not Status.RUNNING:
-                group.start_soon(inspect, container.name)
-    return frozenset(ports)
+    stopped = [one.name for one in containers if one.status is not Status.RUNNING]
+    inspections = [partial(inspect, name) for name in stopped]
+    return frozenset(ports.union(*await gather(inspections, at_once=INSPECTIONS)))
 
 
 def refuse_if_taken(world: World, spec: ClusterSpec) -> None:

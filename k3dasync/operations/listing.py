@@ -1,9 +1,8 @@
 """What is there: clusters as rows, and as k3d's JSON."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
-
-import anyio
 
 from k3dasync.cluster import (
     LABEL_API_HOST,
@@ -18,6 +17,7 @@ from k3dasync.cluster import (
     Role,
 )
 from k3dasync.errors import ClusterNotFound
+from k3dasync.gather import gather
 from k3dasync.operations._existing import OTHER_ROLES, ExistingCluster, existing_clusters
 from k3dasync.runtime import ContainerDetail, ContainerState, Runtime, Status
 
@@ -42,15 +42,9 @@ async def describe(
     runtime: Runtime, clusters: Sequence[ExistingCluster], *, with_token: bool
 ) -> list[dict[str, Any]]:
     """Return k3d's JSON of clusters; secrets are masked unless asked for."""
-    details: dict[str, ContainerDetail] = {}
-
-    async def inspect(name: str) -> None:
-        details[name] = await runtime.inspect_container(name)
-
-    async with anyio.create_task_group() as group:
-        for cluster in clusters:
-            for node in cluster.containers:
-                group.start_soon(inspect, node.name)
+    names = [node.name for cluster in clusters for node in cluster.containers]
+    found = await gather([partial(runtime.inspect_container, name) for name in names])
+    details = dict(zip(names, found, strict=True))
     return [_cluster(cluster, details, with_token=with_token) for cluster in clusters]
 
 

@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images"},
-    {"graph", "undo", "jsonlines", "runtime", "spec", "kubernetes", "etcd", "addresses"},
+    {"graph", "undo", "jsonlines", "gather", "runtime", "spec", "kubernetes", "etcd", "addresses"},
     {"events", "scheduler", "limits", "entrypoint", "nginx", "backend"},
     {"journal", "cluster", "drawing", "kubernetes_http", "sinks"},
     {"kubeconfig", "watch", "docker", "fake"},
