@@ -80,26 +80,25 @@ def cluster_lock(cluster: str, engine: str) -> Iterator[None]:
 
 
 class Journal:
-    """A run's log, open for appending.
+    """A run's log, for appending; the file is made by the first line.
 
     Raises JournalError if a line cannot be written: then the act it announces must not happen.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
-        self._descriptor = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self._descriptor = -1
 
     @classmethod
     def for_run(cls, cluster: str, run: str) -> "Journal":
-        """Open the log of that run in the state directory."""
+        """Return the log of that run in the state directory."""
         return cls(state_dir() / "runs" / cluster / f"{run}.jsonl")
 
     def write(self, event: AnyEvent) -> None:
         """Append one line, in one write, before returning."""
         try:
+            if self._descriptor < 0:
+                self._open()
             line = encode(event)
             if os.write(self._descriptor, line) != len(line):
                 raise OSError("short write")  # noqa: TRY301 - one message for both
@@ -110,6 +109,11 @@ class Journal:
                 f"cannot write the log of this run, {self.path}: {error.strerror or error}; "
                 "free some space or set XDG_STATE_HOME"
             ) from error
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self.path, flags, 0o600)
 
     def close(self) -> None:
         """Close the file; harmless when repeated."""

@@ -55,7 +55,9 @@ class FakeRuntime(Laboratory):
         faults: Faults | None = None,
         limits: Limits = _LIMITS,
         images: Iterable[str] | None = None,
+        id: str = "FAKE",
     ) -> None:
+        self._id = id
         self.latency = latency
         self.faults = faults if faults is not None else Faults()
         self.unpullable: set[str] = set()
@@ -87,7 +89,7 @@ class FakeRuntime(Laboratory):
         async with self._calls.read("facts"):
             await self._spend(self.latency.engine.facts)
             return EngineFacts(
-                id="FAKE", endpoint="fake://", version="20.10.24", name="fake", cgroup_version="1"
+                id=self._id, endpoint="fake://", version="20.10.24", name="fake", cgroup_version="1"
             )
 
     # --- images -----------------------------------------------------------------------------
