@@ -87,9 +87,10 @@ class Laboratory:
             await machine.launch(container, programs.of(machine, container))
 
     def crash(self, name: str, *, exit_code: int = 1, is_oom: bool = False) -> None:
-        """Let a container's process exit; the restart policy brings it back."""
-        process = self._machine.process(self._machine.inventory.containers[name])
-        if process is not None:
+        """Let a running container's process exit; the restart policy brings it back."""
+        container = self._machine.inventory.containers[name]
+        process = self._machine.process(container)
+        if process is not None and container.is_running:
             process.crash(Exit(KILLED if is_oom else exit_code, is_oom=is_oom))
 
     def cut_event_streams(self) -> None:

@@ -54,13 +54,15 @@ class Process:
 
     async def live(self, main: Callable[["Process"], Awaitable[None]]) -> Exit:
         """Run the program once and return how it ended."""
-        self.last_exit, self.life = Exit(0), anyio.CancelScope()
         with self.life:
             try:
                 await main(self)
             except* Exit as group:
                 self.last_exit = _first(group)
-        return self.last_exit
+        exit = self.last_exit
+        # Made for the next life already now: a crash can be ordered before that has begun.
+        self.last_exit, self.life = Exit(0), anyio.CancelScope()
+        return exit
 
 
 def _first(group: BaseExceptionGroup[Exit]) -> Exit:

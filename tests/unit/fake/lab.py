@@ -1,8 +1,9 @@
 """A small cluster driven by hand on a fake engine, and the shapes it is made of."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
@@ -10,7 +11,7 @@ from k3dasync import kubeconfig
 from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import Connector, FakeEtcd, FakeRuntime, Faults, Latency
 from k3dasync.fake.datastore import Datastore
-from k3dasync.fake.state import Service
+from k3dasync.fake.state import Container, Service
 from k3dasync.kubernetes import Credentials, Kubernetes, credentials_of
 from k3dasync.runtime import ContainerSpec, NetworkSpec, PortBinding
 
@@ -32,14 +33,14 @@ def binding(host_port: int = PORT, *, host_ip: str = "127.0.0.1") -> PortBinding
     return PortBinding(port="6443", host_ip=host_ip, host_port=host_port)
 
 
-def idle(name: str, **changes: object) -> ContainerSpec:
+def idle(name: str, **changes: Any) -> ContainerSpec:
     """Return a container that does nothing for ever."""
     spec = ContainerSpec(name=name, image=IMAGE, network="net", labels=OURS)
-    return replace(spec, **changes)  # type: ignore[arg-type]  # checked by dataclasses at run time
+    return replace(spec, **changes)
 
 
 def node(
-    name: str, role: str, *arguments: str, token: str = "t", url: str = "", **changes: object
+    name: str, role: str, *arguments: str, token: str = "t", url: str = "", **changes: Any
 ) -> ContainerSpec:
     env = [f"K3S_TOKEN={token}", f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG}"]
     if url:
@@ -68,21 +69,21 @@ class Lab:
 
     async def create(self) -> None:
         """Create every container; time counts from the end of this."""
-        for index, name in enumerate(self.servers):
-            arguments = ("--cluster-init",) if len(self.servers) > 1 and not index else ()
-            spec = node(
-                name,
-                "server",
-                *arguments,
-                url="s0" if index else "",
-                address=f"10.160.0.{10 + index}",
-                ports=() if index else (binding(),),
-            )
+        if self.servers:
+            await self.create_first(ports=(binding(),))
+        for index, name in enumerate(self.servers[1:], start=1):
+            spec = node(name, "server", url="s0", address=f"10.160.0.{10 + index}")
             await self.runtime.create_container(spec)
         for index, name in enumerate(self.agents):
             spec = node(name, "agent", url="s0", address=f"10.160.0.{20 + index}")
             await self.runtime.create_container(spec)
         self.began = anyio.current_time()
+
+    async def create_first(self, **changes: Any) -> None:
+        """Create the init server."""
+        arguments = ("--cluster-init",) if len(self.servers) > 1 else ()
+        spec = node("s0", "server", *arguments, address="10.160.0.10", **changes)
+        await self.runtime.create_container(spec)
 
     async def start(self, *names: str) -> None:
         """Start containers, all at once."""
@@ -96,8 +97,11 @@ class Lab:
             await self.runtime.machine.changed.wait()
         return anyio.current_time() - self.began
 
+    def container(self, name: str) -> Container:
+        return self.runtime.machine.inventory.containers[name]
+
     def serves(self, name: str, service: Service) -> bool:
-        return service in self.runtime.machine.inventory.containers[name].serves
+        return service in self.container(name).serves
 
     async def supervisor(self) -> float:
         return await self.until(lambda: self.serves("s0", Service.SUPERVISOR))
@@ -107,7 +111,7 @@ class Lab:
 
     @property
     def store(self) -> Datastore | None:
-        store = self.runtime.machine.inventory.containers["s0"].data
+        store = self.container("s0").data
         return store if isinstance(store, Datastore) else None
 
     def readiness(self) -> Mapping[str, bool]:
@@ -123,6 +127,9 @@ class Lab:
         count = len(self.servers) + len(self.agents)
         return await self.until(lambda: sum(self.readiness().values()) == count)
 
+    async def ready_of(self, name: str) -> float:
+        return await self.until(lambda: self.readiness().get(name, False))
+
     async def restarts(self) -> int:
         details = [
             await self.runtime.inspect_container(name) for name in (*self.servers, *self.agents)
@@ -137,10 +144,8 @@ class Lab:
                 if member.name.startswith(f"{name}-"):
                     if not member.is_learner:
                         return
-                    try:
+                    with suppress(EtcdRefused):
                         await etcd.promote(member.id)
-                    except EtcdRefused:
-                        pass
             await anyio.sleep(0.1)
 
     async def credentials(self) -> Credentials:
