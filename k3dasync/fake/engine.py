@@ -1,13 +1,13 @@
 """A container engine in memory: the rules of a real one, its times, and trouble on order."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 import anyio
 
-from k3dasync.errors import Conflict, ImageUnavailable, NotFound
+from k3dasync.errors import Conflict, EngineError, ImageUnavailable, NotFound
 from k3dasync.fake import programs
 from k3dasync.fake.calls import Calls
 from k3dasync.fake.claims import network_of
@@ -188,6 +188,9 @@ class FakeRuntime(Laboratory):
                 words = f'the container name "/{spec.name}" is already in use by container {owner}'
                 raise Conflict("create", resource, words)
             container = Container(self._machine.new_id(), spec, anyio.current_time())
+            # A network that is not there is no error before the start.
+            with suppress(EngineError):
+                container.network = inventory.network("create", spec.network)
             # The name is claimed at once, the files come in a second call of the engine's.
             inventory.containers[spec.name] = container
             inventory.make_volumes(spec.binds)
