@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
+from tests.engine import docker_host, engine_url, own_name  # noqa: F401 - fixtures for all
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -9,7 +9,7 @@ import errno
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,8 @@ SSH_SESSIONS = 8
 (its default MaxSessions), and one that is closing still counts."""
 CLOSE_TIMEOUT = 5.0
 """A connection that does not close in this time is left to the end of the process."""
+EXIT_PAUSE = 0.01
+"""The engine ends a command's output a moment before it knows the exit code."""
 NEWEST_API = (1, 51)
 """The newest version whose shapes are known here; engines speak older ones than their own, back to
 1.44 at the least."""
@@ -107,6 +109,21 @@ class Connection:
         """Ask for nothing; the answer proves that what was asked for before has arrived."""
         async with self.session.get(f"{self.base}/_ping") as answer:
             await answer.read()
+
+    async def run_inside(self, container: str, command: Sequence[str]) -> None:
+        """Run a command in a running container as root; raises DockerError if it fails."""
+        target = self.docker.containers.container(container)
+        process = await target.exec(list(command), user="0")
+        said: list[str] = []
+        # Read to the end before closing: what comes after a close is lost.
+        async with process.start(detach=False) as output:
+            while (message := await output.read_out()) is not None:
+                said.append(message.data.decode(errors="replace"))
+        while (state := await process.inspect())["Running"]:  # noqa: ASYNC110 - there is no event
+            await anyio.sleep(EXIT_PAUSE)
+        if state["ExitCode"] != 0:
+            words = "".join(said) or f"{command[0]} exited with code {state['ExitCode']}"
+            raise aiodocker.DockerError(500, words)
 
     async def path_exists(self, container: str, path: str) -> bool:
         """Say whether there is such a path in a container."""

@@ -33,10 +33,14 @@ from k3dasync.runtime import (
 )
 
 CALL_TIMEOUT = 60.0
-"""For a single call. Fourteen containers started at once took 3.6-6.7 s on two cores; on a slow
-disk, or with a hundred, a start or removal may take ten times that. Longer is a hung engine."""
+"""For a single call; the slowest of these, an `/info` on a busy engine, takes a second. Longer is
+an engine that hangs."""
+RUN_TIMEOUT = 180.0
+"""For a start, stop or removal, where the engine's time goes: fourteen starts at once took up to
+6.7 s on two cores, so a hundred take most of a minute, and on a slow disk several times that."""
 STOP_GRACE = 10
 """Seconds the engine waits for a process to end by itself, if nobody says otherwise."""
+_ENDING = frozenset({"SIGTERM", "SIGKILL"})
 LONGEST_LINKS = 8
 """Symbolic links followed to a file: more of them are a ring."""
 
@@ -75,8 +79,10 @@ class DockerRuntime:
         return self._connection
 
     @contextmanager
-    def _asking(self, operation: str, resource: str) -> Iterator[None]:
-        with self._engine.mapped(operation, resource), anyio.fail_after(CALL_TIMEOUT):
+    def _asking(
+        self, operation: str, resource: str, *, seconds: float = CALL_TIMEOUT
+    ) -> Iterator[None]:
+        with self._engine.mapped(operation, resource), anyio.fail_after(seconds):
             yield
 
     @asynccontextmanager
@@ -108,7 +114,7 @@ class DockerRuntime:
 
     async def has_image(self, image: str) -> bool:
         try:
-            with self._asking("look for image", image):
+            with self._asking("look for", f"image {image}"):
                 await self._engine.docker.images.inspect(image)
         except NotFound:
             return False
@@ -119,7 +125,7 @@ class DockerRuntime:
             await self._pull(image, progress)
         # A stream that just ends has proved nothing.
         if not await self.has_image(image):
-            raise ImageUnavailable("pull", image, "the engine's answer ended early")
+            raise ImageUnavailable("pull", f"image {image}", "the engine's answer ended early")
 
     async def _pull(self, image: str, progress: PullProgress) -> None:
         auth = await credentials.registry_auth(image, self._environ, self._home)
@@ -130,7 +136,7 @@ class DockerRuntime:
         tally = translate.PullTally()
         try:
             # No deadline: how long a pull takes is up to the line, and progress is to be seen.
-            with self._engine.mapped("pull", image):
+            with self._engine.mapped("pull", f"image {image}"):
                 async with self._engine.stream(
                     "POST", "images/create", params=parameters, headers=headers
                 ) as messages:
@@ -148,7 +154,7 @@ class DockerRuntime:
     # ---- networks and volumes
 
     async def create_network(self, spec: NetworkSpec) -> str:
-        async with self._changing("create network", spec.name):
+        async with self._changing("create", f"network {spec.name}"):
             made = await self._engine.docker.networks.create(translate.network_body(spec))
             return str(made.id)
 
@@ -161,7 +167,7 @@ class DockerRuntime:
         return frozenset((await self._members(network)).values()) - {""}
 
     async def _members(self, network: str) -> Mapping[str, str]:
-        with self._asking("inspect network", network):
+        with self._asking("inspect", f"network {network}"):
             found = await (await self._engine.docker.networks.get(network)).show()
         return translate.members(found)
 
@@ -178,18 +184,18 @@ class DockerRuntime:
 
     async def _remove_network(self, state: NetworkState) -> bool:
         try:
-            async with self._changing("remove network", state.name):
+            async with self._changing("remove", f"network {state.name}"):
                 await (await self._engine.docker.networks.get(state.id)).delete()
         except NotFound:
             return False
         except Conflict as error:
             names = ", ".join(sorted(await self._members(state.id)))
             words = f"{error.words}: {names}" if names else error.words
-            raise Conflict("remove network", state.name, words) from error
+            raise Conflict("remove", f"network {state.name}", words) from error
         return True
 
     async def create_volume(self, spec: VolumeSpec) -> VolumeState:
-        async with self._changing("create volume", spec.name):
+        async with self._changing("create", f"volume {spec.name}"):
             body = {"Name": spec.name, "Driver": "local", "Labels": dict(spec.labels)}
             made = await self._engine.docker.volumes.create(body)  # type: ignore[no-untyped-call]
             return translate.volume(await made.show())
@@ -202,7 +208,7 @@ class DockerRuntime:
 
     async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         try:
-            async with self._changing("remove volume", name):
+            async with self._changing("remove", f"volume {name}"):
                 volume = await self._engine.docker.volumes.get(name)  # type: ignore[no-untyped-call]
                 found = translate.volume(await volume.show())
                 if not translate.carries(found.labels, labels):
@@ -218,14 +224,14 @@ class DockerRuntime:
         containers = self._engine.docker.containers
         async with (
             self._limiters.slot("create"),
-            self._changing("create container", spec.name),
+            self._changing("create", f"container {spec.name}"),
         ):
             made = await containers.create(translate.container_body(spec), name=spec.name)
             try:
                 await self._put(made.id, spec.files)
             except BaseException:
                 # Half a node is none, and its name must be free for the next try.
-                with anyio.move_on_after(CALL_TIMEOUT, shield=True):
+                with anyio.move_on_after(RUN_TIMEOUT, shield=True):
                     await made.delete(force=True, v=True)
                 raise
             return str(made.id)
@@ -233,17 +239,24 @@ class DockerRuntime:
     async def start_container(self, name: str) -> None:
         async with (
             self._limiters.slot("start"),
-            self._changing("start container", name),
+            self._changing("start", f"container {name}", seconds=RUN_TIMEOUT),
         ):
             await self._engine.docker.containers.container(name).start()
 
     async def signal_container(self, name: str, signal: str) -> None:
-        async with self._changing(f"send {signal} to container", name):
-            await self._engine.docker.containers.container(name).kill(signal=signal)
+        async with self._changing("signal", f"container {name}"):
+            if signal in _ENDING:
+                await self._engine.docker.containers.container(name).kill(signal=signal)
+                return
+            # Not through the engine: it takes any signal for a wish to stop, so that the restart
+            # policy is off from then on, for crashes and reboots alike (moby#41302, all versions).
+            # One reload of the load balancer, and it would not come back.
+            short = signal.removeprefix("SIG")
+            await self._engine.run_inside(name, ["kill", "-s", short, "1"])
 
     async def stop_container(self, name: str, *, grace: int | None = None) -> None:
-        patience = CALL_TIMEOUT + (STOP_GRACE if grace is None else grace)
-        async with self._changing("stop container", name, seconds=patience):
+        patience = RUN_TIMEOUT + (STOP_GRACE if grace is None else grace)
+        async with self._changing("stop", f"container {name}", seconds=patience):
             await self._engine.docker.containers.container(name).stop(t=grace)
 
     async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
@@ -261,14 +274,14 @@ class DockerRuntime:
         # By id: the name may belong to another one by now.
         container = self._engine.docker.containers.container(id)
         try:
-            async with self._changing("remove container", name):
+            async with self._changing("remove", f"container {name}", seconds=RUN_TIMEOUT):
                 await container.delete(force=True, v=True)
         except Conflict as error:
             if "already in progress" not in error.words:
                 raise
             # Somebody else removes it; the name is free when that has ended.
             try:
-                with self._asking("wait for the removal of container", name):
+                with self._asking("remove", f"container {name}", seconds=RUN_TIMEOUT):
                     await container.wait(condition="removed")
             except NotFound:
                 pass
@@ -283,7 +296,7 @@ class DockerRuntime:
         return [translate.listed_container(entry, names) for entry in entries]
 
     async def inspect_container(self, name: str) -> ContainerDetail:
-        with self._asking("inspect container", name):
+        with self._asking("inspect", f"container {name}"):
             found = await self._engine.docker.containers.container(name).show()
         return translate.inspected_container(found, await self._network_names([found]))
 
@@ -295,7 +308,7 @@ class DockerRuntime:
         return {state.id: state.name for state in await self.networks()}
 
     async def write_files(self, name: str, files: Sequence[File]) -> None:
-        async with self._changing("write files into container", name):
+        async with self._changing("write files to", f"container {name}"):
             await self._put(name, files)
 
     async def _put(self, container: str, files: Sequence[File]) -> None:
@@ -314,7 +327,7 @@ class DockerRuntime:
         container = self._engine.docker.containers.container(name)
         target = path
         for _ in range(LONGEST_LINKS):
-            with self._asking("read", f"{path} in container {name}"):
+            with self._asking("read", f"file {path} of {name}"):
                 found = await container.get_archive(target)
             with found:
                 content, target = archive.single_file(found, target)
@@ -322,10 +335,10 @@ class DockerRuntime:
                 return content
             if not target:
                 break
-        raise EngineError("read", f"{path} in container {name}", "it is no file")
+        raise EngineError("read", f"file {path} of {name}", "it is no file")
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
-        with self._asking("read the log of container", name):
+        with self._asking("read the log of", f"container {name}"):
             container = self._engine.docker.containers.container(name)
             frames = await container.log(stdout=True, stderr=True, tail=tail)
         return "".join(frames).splitlines()

@@ -234,12 +234,9 @@ def _status(text: str) -> Status:
 
 
 def _addresses(found: Json, networks: Mapping[str, str]) -> Mapping[str, str]:
-    """Return name → IPv4 address; of a container that is not running the fixed one it will have."""
     attached = (found.get("NetworkSettings") or {}).get("Networks") or {}
     return {
-        networks.get(key, key): str(
-            endpoint.get("IPAddress") or (endpoint.get("IPAMConfig") or {}).get("IPv4Address") or ""
-        )
+        networks.get(key, key): str(endpoint.get("IPAddress") or "")
         for key, endpoint in attached.items()
     }
 
@@ -335,7 +332,7 @@ def pull_error(image: str, words: str) -> ImageUnavailable:
     text = one_line(words)
     lower = text.lower()
     hints = (hint for needles, hint in _PULL_HINTS if any(needle in lower for needle in needles))
-    return ImageUnavailable("pull", image, text, hint=next(hints, ""))
+    return ImageUnavailable("pull", f"image {image}", text, hint=next(hints, ""))
 
 
 def one_line(words: str) -> str:

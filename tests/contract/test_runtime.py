@@ -1,0 +1,550 @@
+"""What every Runtime promises, tried on the fake engine and on a real one alike."""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from k3dasync.errors import (
+    AddressesUnsupported,
+    AddressTaken,
+    Conflict,
+    ImageUnavailable,
+    NotFound,
+    PortTaken,
+    SubnetTaken,
+)
+from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
+from tests.contract.conftest import Bench
+
+EVENT_TIMEOUT = 30.0
+"""A restart takes half a second; a test that waits in vain says so itself."""
+
+
+async def status_of(runtime: Runtime, name: str) -> Status:
+    return (await runtime.inspect_container(name)).state.status
+
+
+async def names(bench: Bench) -> list[str]:
+    return [found.name for found in await bench.runtime.containers(bench.labels)]
+
+
+# ---- the engine itself, images
+
+
+async def test_facts_name_the_engine(bench: Bench) -> None:
+    """An engine has an id, by which a journal knows it again, and says where it is."""
+    facts = await bench.runtime.facts()
+
+    assert facts.id
+    assert facts.endpoint
+    assert facts.is_local
+
+
+async def test_an_image_is_there_or_not(bench: Bench) -> None:
+    """Only what the engine has counts, a registry is not asked."""
+    assert await bench.runtime.has_image(bench.image)
+    assert not await bench.runtime.has_image("k3dasync-dev/no-such-image:none")
+
+
+async def test_an_image_that_cannot_be_had(bench: Bench) -> None:
+    """A pull that fails names the image and says why."""
+    with pytest.raises(ImageUnavailable, match=r"nonexistent\.invalid/none:1") as raised:
+        await bench.runtime.pull_image("nonexistent.invalid/none:1", lambda *_: None)
+
+    assert raised.value.words
+
+
+# ---- networks
+
+
+async def test_a_network_is_listed_as_made(bench: Bench) -> None:
+    """Name, subnet, gateway and labels come back."""
+    spec = replace(bench.network_spec(), name=f"{bench.name}-net")
+    id = await bench.runtime.create_network(spec)
+
+    (found,) = await bench.runtime.networks(bench.labels)
+
+    assert (id, spec.name, "bridge") == (found.id, found.name, found.driver)
+    assert ((spec.subnet,), spec.gateway) == (found.subnets, found.gateway)
+    assert spec.labels == found.labels
+
+
+async def test_networks_are_chosen_by_all_labels(bench: Bench) -> None:
+    """A network that lacks one of the labels is not listed."""
+    await bench.network()
+
+    assert [] == list(await bench.runtime.networks({**bench.labels, "another": "label"}))
+
+
+async def test_a_subnet_is_given_once(bench: Bench) -> None:
+    """A subnet that overlaps another network's, here by containing it, is refused."""
+    spec = bench.network_spec()
+    await bench.runtime.create_network(spec)
+    wide = NetworkSpec(
+        name=f"{bench.name}-wide",
+        subnet="10.213.0.0/16",
+        gateway="10.213.0.1",
+        ip_range="10.213.128.0/17",
+        labels=bench.labels,
+    )
+
+    with pytest.raises(SubnetTaken):
+        await bench.runtime.create_network(wide)
+
+    assert [spec.name] == [found.name for found in await bench.runtime.networks(bench.labels)]
+
+
+async def test_two_networks_may_share_a_name(bench: Bench) -> None:
+    """Nothing but the id tells them apart, and a container is attached by it."""
+    first, second = await bench.network(), await bench.network()
+    assert first != second
+    address = await bench.address(second)
+    spec = bench.spec(second, address=address)
+
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    assert frozenset({address}) == await bench.runtime.addresses_in_use(second)
+    assert frozenset() == await bench.runtime.addresses_in_use(first)
+
+
+async def test_networks_of_one_name_go_together(bench: Bench) -> None:
+    """Removal takes every network of the name with the labels, and no other."""
+    await bench.network()
+    await bench.network()
+    theirs = await bench.network(labels={"k3dasync.run": f"{bench.name}-other"})
+    name = f"{bench.name}-net"
+
+    assert await bench.runtime.remove_network(name, bench.labels)
+
+    left = [found.id for found in await bench.runtime.networks() if found.name == name]
+    assert [theirs] == left
+    assert not await bench.runtime.remove_network(name, bench.labels)
+
+
+async def test_removal_of_a_network_takes_the_whole_name(bench: Bench) -> None:
+    """A name that merely begins alike is another one."""
+    await bench.network("net")
+
+    assert not await bench.runtime.remove_network(f"{bench.name}-ne", bench.labels)
+    assert 1 == len(await bench.runtime.networks(bench.labels))
+
+
+async def test_a_network_in_use_stays(bench: Bench) -> None:
+    """The refusal names who uses it."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    with pytest.raises(Conflict, match=spec.name):
+        await bench.runtime.remove_network(f"{bench.name}-net", bench.labels)
+
+
+# ---- addresses and ports
+
+
+async def test_a_fixed_address_is_given(bench: Bench) -> None:
+    """The container has it while it runs, and is listed under the network's name from the first."""
+    network = await bench.network()
+    spec = bench.spec(network, address=await bench.address(network))
+    await bench.runtime.create_container(spec)
+    (created,) = await bench.runtime.containers(bench.labels)
+    await bench.runtime.start_container(spec.name)
+    (started,) = await bench.runtime.containers(bench.labels)
+
+    assert [f"{bench.name}-net"] == list(created.addresses)
+    assert {f"{bench.name}-net": spec.address} == started.addresses
+
+
+async def test_dynamic_addresses_keep_away_from_fixed_ones(bench: Bench) -> None:
+    """Who has no fixed address gets one of the network's range, its upper half."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    (found,) = await bench.runtime.containers(bench.labels)
+
+    assert int(found.addresses[f"{bench.name}-net"].rpartition(".")[2]) >= 128
+
+
+async def test_an_address_is_given_once(bench: Bench) -> None:
+    """The second container is created all the same, its start is refused."""
+    network = await bench.network()
+    address = await bench.address(network)
+    for suffix in ("a", "b"):
+        await bench.runtime.create_container(bench.spec(network, suffix, address=address))
+    await bench.runtime.start_container(f"{bench.name}-a")
+
+    with pytest.raises(AddressTaken):
+        await bench.runtime.start_container(f"{bench.name}-b")
+
+
+async def test_a_subnet_of_the_engine_s_choice_has_no_fixed_addresses(bench: Bench) -> None:
+    """Engines refuse it at the start, newer ones at the create."""
+    network = await bench.foreign_network("foreign")
+    spec = bench.spec(network, address=await bench.address(network))
+
+    with pytest.raises(AddressesUnsupported):  # noqa: PT012 - one of the two raises
+        await bench.runtime.create_container(spec)
+        await bench.runtime.start_container(spec.name)
+
+
+async def test_a_host_port_is_given_once(bench: Bench) -> None:
+    """The second container's start is refused until the first one has stopped."""
+    network, port = await bench.network(), bench.port()
+    for suffix in ("a", "b"):
+        await bench.runtime.create_container(bench.spec(network, suffix, ports=(port,)))
+    first, second = f"{bench.name}-a", f"{bench.name}-b"
+    await bench.runtime.start_container(first)
+    with pytest.raises(PortTaken, match=str(port.host_port)):
+        await bench.runtime.start_container(second)
+
+    await bench.runtime.stop_container(first)
+    await bench.runtime.start_container(second)
+
+    states = {found.name: found for found in await bench.runtime.containers(bench.labels)}
+    assert () == states[first].bound_ports
+    assert (port.host_port,) == states[second].bound_ports
+
+
+# ---- volumes
+
+
+async def test_a_volume_that_is_there_keeps_its_labels(bench: Bench) -> None:
+    """A second create answers with the labels of the first: whoever asks must compare."""
+    name = f"{bench.name}-volume"
+    await bench.runtime.create_volume(VolumeSpec(name=name, labels=bench.labels))
+
+    again = await bench.runtime.create_volume(VolumeSpec(name=name, labels={"other": "run"}))
+
+    assert (name, bench.labels) == (again.name, again.labels)
+    assert [again] == list(await bench.runtime.volumes(bench.labels))
+
+
+async def test_a_volume_in_use_stays(bench: Bench) -> None:
+    """Also if the container that uses it does not run."""
+    name = f"{bench.name}-volume"
+    await bench.runtime.create_volume(VolumeSpec(name=name, labels=bench.labels))
+    spec = bench.spec(await bench.network(), binds=(f"{name}:/data",))
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(Conflict):
+        await bench.runtime.remove_volume(name, bench.labels)
+
+    await bench.runtime.remove_container(spec.name, bench.labels)
+    assert await bench.runtime.remove_volume(name, bench.labels)
+
+
+# ---- containers
+
+
+async def test_a_container_is_inspected_as_asked_for(bench: Bench) -> None:
+    """Ports, mounts and environment come back, running or not."""
+    port = bench.port()
+    spec = bench.spec(
+        await bench.network(), ports=(port,), env=("K3S_TOKEN=x",), binds=("/tmp:/data",)
+    )
+    id = await bench.runtime.create_container(spec)
+
+    found = await bench.runtime.inspect_container(spec.name)
+
+    assert (id, spec.name, bench.image) == (found.state.id, found.state.name, found.state.image)
+    assert Status.CREATED == found.state.status
+    assert (port,) == found.bindings
+    assert () == found.state.bound_ports
+    assert spec.binds == found.binds
+    assert "K3S_TOKEN=x" in found.env
+    assert bench.labels.items() <= found.state.labels.items()
+
+
+async def test_a_name_is_given_once(bench: Bench) -> None:
+    """Who creates a container first has its name; that is how a cluster is claimed."""
+    spec = bench.spec(await bench.network())
+    id = await bench.runtime.create_container(spec)
+
+    with pytest.raises(Conflict, match=spec.name):
+        await bench.runtime.create_container(spec)
+
+    assert id == (await bench.runtime.inspect_container(spec.name)).state.id
+
+
+async def test_one_of_many_creates_gets_the_name(bench: Bench) -> None:
+    """However many ask at once."""
+    spec = bench.spec(await bench.network())
+    outcomes: list[str] = []
+
+    async def create() -> None:
+        try:
+            await bench.runtime.create_container(spec)
+            outcomes.append("made")
+        except Conflict:
+            outcomes.append("conflict")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(create)
+
+    assert ["conflict"] * 4 + ["made"] == sorted(outcomes)
+
+
+async def test_a_container_needs_its_image(bench: Bench) -> None:
+    """A create does not pull."""
+    spec = replace(bench.spec(await bench.network()), image="k3dasync-dev/no-such-image:none")
+
+    with pytest.raises(NotFound, match="no-such-image"):
+        await bench.runtime.create_container(spec)
+
+    assert [] == await names(bench)
+
+
+async def test_start_and_stop_may_be_repeated(bench: Bench) -> None:
+    """What is as it should be is left alone."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    for _ in range(2):
+        await bench.runtime.start_container(spec.name)
+    assert Status.RUNNING == await status_of(bench.runtime, spec.name)
+    for _ in range(2):
+        await bench.runtime.stop_container(spec.name)
+
+    assert Status.EXITED == await status_of(bench.runtime, spec.name)
+
+
+async def test_a_container_that_does_not_run_takes_no_signal(bench: Bench) -> None:
+    """Whoever reloads must know that nothing was reloaded."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(Conflict):
+        await bench.runtime.signal_container(spec.name, "SIGHUP")
+
+
+async def test_what_is_absent_is_not_found(bench: Bench) -> None:
+    """Every call that needs a container says so."""
+    name = f"{bench.name}-absent"
+    for call in (
+        bench.runtime.start_container(name),
+        bench.runtime.stop_container(name),
+        bench.runtime.signal_container(name, "SIGHUP"),
+        bench.runtime.inspect_container(name),
+        bench.runtime.logs(name, tail=1),
+        bench.runtime.read_file(name, "/etc/hostname"),
+        bench.runtime.write_files(name, [File(path="/etc/x", content=b"")]),
+    ):
+        with pytest.raises(NotFound, match=name):
+            await call
+
+
+# ---- removal
+
+
+async def test_absent_things_are_not_removed(bench: Bench) -> None:
+    """Removing what is not there is no error, and says that nothing was done."""
+    name = f"{bench.name}-absent"
+
+    assert not await bench.runtime.remove_container(name, {})
+    assert not await bench.runtime.remove_network(name, {})
+    assert not await bench.runtime.remove_volume(name, {})
+
+
+async def test_labels_protect_from_removal(bench: Bench) -> None:
+    """What lacks one of the labels is somebody else's."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    volume = f"{bench.name}-volume"
+    await bench.runtime.create_volume(VolumeSpec(name=volume, labels=bench.labels))
+    other = {**bench.labels, "another": "label"}
+
+    assert not await bench.runtime.remove_container(spec.name, other)
+    assert not await bench.runtime.remove_network(f"{bench.name}-net", other)
+    assert not await bench.runtime.remove_volume(volume, other)
+
+    assert [spec.name] == await names(bench)
+    assert 1 == len(await bench.runtime.networks(bench.labels))
+    assert 1 == len(await bench.runtime.volumes(bench.labels))
+
+
+async def test_a_running_container_is_removed(bench: Bench) -> None:
+    """Its name, its port and its network are free when the call returns."""
+    port = bench.port()
+    spec = bench.spec(await bench.network(), ports=(port,))
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    assert await bench.runtime.remove_container(spec.name, bench.labels)
+
+    assert [] == await names(bench)
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    assert await bench.runtime.remove_container(spec.name, bench.labels)
+    assert await bench.runtime.remove_network(f"{bench.name}-net", bench.labels)
+
+
+async def test_a_container_is_removed_by_two_at_once(bench: Bench) -> None:
+    """Both return when its name is free, and no one fails."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    seen: list[list[str]] = []
+
+    async def remove() -> None:
+        await bench.runtime.remove_container(spec.name, bench.labels)
+        seen.append(await names(bench))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(remove)
+
+    assert [[], [], []] == seen
+
+
+# ---- files and logs
+
+
+async def test_files_are_there_before_the_start_and_survive_it(bench: Bench) -> None:
+    """Under a plain path, a new folder, and a path that an anonymous volume covers."""
+    files = (
+        File(path="/bin/entrypoint.sh", content=b"#!/bin/sh\n", mode=0o755),
+        File(path="/etc/confd/values.yaml", content=b"ports: {}\n"),
+        File(path="/var/lib/rancher/k3s/server/manifests/x.yaml", content=b"kind: X\n"),
+    )
+    spec = bench.spec(await bench.network(), files=files)
+    await bench.runtime.create_container(spec)
+    before = [await bench.runtime.read_file(spec.name, file.path) for file in files]
+    await bench.runtime.start_container(spec.name)
+    after = [await bench.runtime.read_file(spec.name, file.path) for file in files]
+
+    assert [file.content for file in files] == before
+    assert before == after
+
+
+async def test_files_under_a_tmpfs_are_hidden_by_the_start(bench: Bench) -> None:
+    """They are accepted without a word, so nobody must rely on it."""
+    files = File(path="/run/token", content=b"x"), File(path="/etc/token", content=b"x")
+    spec = bench.spec(await bench.network(), files=files)
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    assert [False, True] == [await bench.sees(spec.name, file.path) for file in files]
+
+
+async def test_a_file_is_replaced_in_a_running_container(bench: Bench) -> None:
+    """The other files stay."""
+    kept, changed = File(path="/etc/kept", content=b"1"), File(path="/etc/changed", content=b"1")
+    spec = bench.spec(await bench.network(), files=(kept, changed))
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    await bench.runtime.write_files(spec.name, [replace(changed, content=b"2")])
+
+    assert b"1" == await bench.runtime.read_file(spec.name, kept.path)
+    assert b"2" == await bench.runtime.read_file(spec.name, changed.path)
+
+
+async def test_an_absent_file_is_not_found(bench: Bench) -> None:
+    """The error names the file."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(NotFound, match="/output/kubeconfig"):
+        await bench.runtime.read_file(spec.name, "/output/kubeconfig.yaml")
+
+
+async def test_the_last_lines_of_a_log(bench: Bench) -> None:
+    """The latest last, without line ends."""
+    name = await bench.run_with_log(await bench.network(), "one", "two", "three")
+
+    assert ["two", "three"] == list(await bench.runtime.logs(name, tail=2))
+
+
+# ---- events
+
+
+async def test_a_restart_shows_in_the_events(bench: Bench) -> None:
+    """A process that exits dies with its code, is started again, and the engine counts it."""
+    name = await bench.run_with_log(await bench.network(), "up")
+    seen: list[tuple[str, str, int | None]] = []
+    with anyio.fail_after(EVENT_TIMEOUT):
+        async with bench.runtime.container_events(bench.labels) as events:
+            await bench.exit(name)
+            async for event in events:
+                if event.action in {"start", "die"}:
+                    seen.append((event.name, event.action, event.exit_code))
+                if len(seen) == 2:
+                    break
+
+    assert [(name, "die", 3), (name, "start", None)] == seen
+    assert 1 == (await bench.runtime.inspect_container(name)).restarts
+
+
+async def test_events_are_those_of_the_labels(bench: Bench) -> None:
+    """Other containers are not heard of."""
+    network = await bench.network()
+    other = bench.spec(network, "other", labels={"k3dasync.run": f"{bench.name}-other"})
+    spec = bench.spec(network)
+    async with bench.runtime.container_events(bench.labels) as events:
+        for one in (other, spec):
+            await bench.runtime.create_container(one)
+        with anyio.fail_after(EVENT_TIMEOUT):
+            event = await anext(aiter(events))
+
+    assert ("create", spec.name) == (event.action, event.name)
+
+
+async def test_events_can_be_left_while_waiting(bench: Bench) -> None:
+    """A cancelled wait ends at once and leaves the engine usable."""
+    with anyio.CancelScope() as scope:
+        async with (
+            bench.runtime.container_events(bench.labels) as events,
+            anyio.create_task_group() as group,
+        ):
+
+            async def follow() -> None:
+                async for _ in events:
+                    pass
+
+            group.start_soon(follow)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+
+    assert scope.cancelled_caught
+    assert [] == await names(bench)
+
+
+# ---- cancellation
+
+
+async def test_a_create_that_is_cancelled_has_ended(bench: Bench) -> None:
+    """When the cancellation is felt the container is there, files and all, for a rollback."""
+    file = File(path="/etc/confd/values.yaml", content=b"x")
+    spec = bench.spec(await bench.network(), files=(file,))
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.runtime.create_container, spec)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+
+    assert [spec.name] == await names(bench)
+    assert b"x" == await bench.runtime.read_file(spec.name, file.path)
+
+
+async def test_a_start_and_a_removal_that_are_cancelled_have_ended(bench: Bench) -> None:
+    """As with a create."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.runtime.start_container, spec.name)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    assert Status.RUNNING == await status_of(bench.runtime, spec.name)
+
+
+async def test_what_is_cancelled_before_it_began_does_nothing(bench: Bench) -> None:
+    """The shield is for calls that are under way."""
+    spec = bench.spec(await bench.network())
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await bench.runtime.create_container(spec)
+
+    assert scope.cancelled_caught
+    assert [] == await names(bench)
