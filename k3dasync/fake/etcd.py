@@ -7,6 +7,7 @@ import anyio
 from k3dasync.etcd import EtcdRefused, Member
 from k3dasync.fake.datastore import Datastore
 from k3dasync.fake.engine import FakeRuntime
+from k3dasync.fake.faults import Moment
 
 CALL_SECONDS = 0.01
 """A unary call on an open connection of the same machine."""
@@ -23,8 +24,12 @@ class FakeEtcd:
         return [member.shown() for member in store.members]
 
     async def promote(self, id: int) -> None:
+        faults = self._runtime.faults
+        hit = faults.arrive("promote", self._server)
+        await faults.strike(hit, Moment.BEFORE)
         store = await self._store()
         store.promote(id, anyio.current_time())
+        await faults.strike(hit, Moment.AFTER)
 
     async def _store(self) -> Datastore:
         self._runtime.faults.check_alive()

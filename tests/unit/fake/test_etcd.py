@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from k3dasync.etcd import EtcdRefused
-from k3dasync.fake import FakeEtcd, Latency
+from k3dasync.fake import Fail, FakeEtcd, Fault, Faults, Latency, Moment
 from tests.support import virtual_time
 from tests.unit.fake.lab import Lab, lab
 
@@ -97,3 +97,16 @@ async def test_unknown_members_and_absent_servers_are_refused() -> None:
             await etcd.promote(99)
         with pytest.raises(EtcdRefused, match="connection refused"):
             await FakeEtcd(world.runtime, "s1").members()
+
+
+@virtual_time
+async def test_a_promotion_can_lose_its_answer() -> None:
+    """A promotion that fails after its effect has made the learner a voter all the same."""
+    fault = Fault(verb="promote", trouble=Fail(EtcdRefused("cut")), moment=Moment.AFTER)
+    async with lab(3, faults=Faults((fault,)), latency=Latency()) as world:
+        etcd = await three(world, "s1")
+        await anyio.sleep(2)
+        with pytest.raises(EtcdRefused, match="cut"):
+            await etcd.promote((await etcd.members())[1].id)
+
+        assert [False, False] == [member.is_learner for member in await etcd.members()]
