@@ -91,5 +91,9 @@ RuntimeFlag = Annotated[
 ]
 EventsFlag = Annotated[
     str | None,
-    Parameter(name="--events", help="Write events as JSON lines to PATH, - (stdout) or fd:N."),
+    Parameter(
+        name="--events",
+        allow_leading_hyphen=True,  # a lone - is standard output
+        help="Write events as JSON lines to PATH, - (stdout) or fd:N.",
+    ),
 ]

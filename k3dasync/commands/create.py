@@ -17,32 +17,32 @@ def create(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """Create a cluster: k3s servers and agents in containers, behind a load balancer."""
+    from anyio import current_time
+
     from k3dasync.commands._run import Session, run, say
     from k3dasync.operations import create as operation
 
     spec = flags.spec(name)
-    taken = 0.0
 
-    async def perform(session: Session) -> "Outputs":
-        nonlocal taken
-        import anyio
-
-        began = anyio.current_time()
+    async def perform(session: Session) -> list[str]:
+        began = current_time()
         outputs = await operation.create(
             spec, backend=session.backend, sinks=session.sinks, stop=session.stop
         )
-        taken = anyio.current_time() - began
-        return outputs
+        seconds = current_time() - began
+        if session.backend.is_rehearsal:
+            return [f"rehearsed in {seconds:.1f} s: {made(outputs.nodes)}; nothing was made"]
+        summary = f"cluster {spec.name} created in {seconds:.1f} s: {made(outputs.nodes)}"
+        switched = spec.kubeconfig_switch_context
+        return [f"{summary}, {outputs.api}", *usage(spec.name, outputs, switched=switched)]
 
-    outputs = run(
+    for line in run(
         perform,
         runtime=runtime,
         events=events,
         shows_progress=True,
         to_finish=f"k3dasync rollback {spec.name}",
-    )
-    say(f"cluster {spec.name} created in {taken:.1f} s: {made(outputs.nodes)}, {outputs.api}")
-    for line in usage(spec.name, outputs, switched=spec.kubeconfig_switch_context):
+    ):
         say(line)
 
 

@@ -27,7 +27,12 @@ def merge(
     *names: str,
     all: AllFlag = False,
     output: Annotated[
-        str | None, Parameter(name=["--output", "-o"], help="Write to this file; - is stdout.")
+        str | None,
+        Parameter(
+            name=["--output", "-o"],
+            allow_leading_hyphen=True,
+            help="Write to this file; - is stdout.",
+        ),
     ] = None,
     kubeconfig_merge_default: Annotated[
         bool,

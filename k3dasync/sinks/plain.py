@@ -24,7 +24,7 @@ def sentence(event: AnyEvent) -> str | None:
         case events.TaskProgress(done=int(done)) if event.unit == "bytes":
             return f"{event.task}: {event.text} {megabytes(done, event.total)}"
         case events.TaskWaiting() if event.since:
-            return f"{event.task}: waiting {event.since:.0f} s for {event.on}"
+            return f"still waiting for {event.on}: {event.task}, {event.since:.0f} s"
         case events.TaskRetry():
             return f"{event.task}: trying again in {event.delay:g} s ({event.error})"
         case events.TaskDone():
@@ -48,15 +48,26 @@ class Plain:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
+        self._said: set[str] = set()
 
     def write(self, event: AnyEvent) -> None:
         text = sentence(event)
-        if text is None:
+        if text is None or self._is_repetition(event):
             return
         try:
             print(f"[{event.t:7.2f}] {text}", file=self._stream, flush=True)
         except (OSError, ValueError):
             return  # a display nobody reads any more
+
+    def _is_repetition(self, event: AnyEvent) -> bool:
+        """Say whether the same has just been said of another task: ten agents wait alike."""
+        if not isinstance(event, events.TaskWaiting):
+            self._said.clear()
+            return False
+        key = f"{event.t:.0f} {event.on}"
+        is_repetition = key in self._said
+        self._said.add(key)
+        return is_repetition
 
     def close(self) -> None:
         """Leave the stream as it is."""

@@ -43,7 +43,7 @@ def started(one: Emitter, plan: tuple[PlannedTask, ...] = PLAN) -> None:
 
 
 def test_lines_are_numbered_without_gaps() -> None:
-    """seq counts from zero, whatever the kind."""
+    """Seq counts from zero, whatever the kind."""
     keeper = Keeper()
     one = emitter(keeper)
     started(one)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-import yaml
 from anyio import to_thread
 
 from k3dasync import kubeconfig
@@ -122,7 +121,7 @@ async def test_parallel_merges_lose_nothing(own_directories: Path) -> None:
         for number in range(20):
             group.start_soon(to_thread.run_sync, merge, number)
 
-    found = names(yaml.safe_load(Path(path).read_text()), "clusters")
+    found = names(kubeconfig.load(Path(path)), "clusters")
     assert sorted(f"k3d-c{number}" for number in range(20)) == sorted(found)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from k3dasync.errors import TaskFailed
@@ -106,8 +107,8 @@ async def test_a_task_done_while_being_cancelled_starts_nothing() -> None:
         if item.id == "fails":
             raise ValueError
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(0)
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
 
     with pytest.raises(TaskFailed):
         await walk(graph(slow="", fails="", late="slow"), visit)

@@ -340,8 +340,8 @@ EXTERNAL = "driver failed programming external connectivity on endpoint x (ab): 
         (
             403,
             (
-                "cannot create network ab (br-ab): conflicts with network cd (br-cd): networks have "
-                "overlapping IPv4"
+                "cannot create network ab (br-ab): conflicts with network cd (br-cd): networks "
+                "have overlapping IPv4"
             ),
             SubnetTaken,
         ),
@@ -355,8 +355,8 @@ EXTERNAL = "driver failed programming external connectivity on endpoint x (ab): 
         (
             500,
             (
-                f"{EXTERNAL}Error starting userland proxy: listen tcp4 127.0.0.1:6550: bind: address "
-                "already in use"
+                f"{EXTERNAL}Error starting userland proxy: listen tcp4 127.0.0.1:6550: bind: "
+                "address already in use"
             ),
             PortTaken,
         ),
@@ -371,8 +371,8 @@ EXTERNAL = "driver failed programming external connectivity on endpoint x (ab): 
         (
             500,
             (
-                "Ports are not available: exposing port TCP 0.0.0.0:6550 -> 127.0.0.1:0: listen tcp "
-                "0.0.0.0:6550: bind: address already in use"
+                "Ports are not available: exposing port TCP 0.0.0.0:6550 -> 127.0.0.1:0: listen "
+                "tcp 0.0.0.0:6550: bind: address already in use"
             ),
             PortTaken,
         ),

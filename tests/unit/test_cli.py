@@ -1,0 +1,183 @@
+"""The command line: flags, exit codes, one-line errors, and where things are written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from k3dasync import __version__
+from k3dasync.cli import main, with_wait_level
+from k3dasync.images import K3S_VERSION
+
+
+@pytest.fixture(autouse=True)
+def fast_rehearsals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rehearsals take no time."""
+    monkeypatch.setenv("K3DASYNC_FAKE_SCALE", "0")
+
+
+def rehearse(*arguments: str) -> int:
+    return main(["create", *arguments, "--runtime", "fake"])
+
+
+def test_a_rehearsal_needs_no_engine_and_leaves_no_trace(
+    own_directories: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The command of the README: events on stdout, progress on stderr, no file touched."""
+    assert 0 == rehearse("--servers", "3", "--agents", "10", "--events", "-")
+    out, err = capfd.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+
+    assert "run_done" == lines[-1]["event"]
+    assert 14 == len(lines[-1]["outputs"]["nodes"])
+    assert "rehearsed in" in err
+    assert not (own_directories / ".kube").exists()
+    assert [] == list(own_directories.rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize("words", [["create"], ["cluster", "create"]])
+def test_both_spellings_are_one_command(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Verb or k3d's noun, the same flags."""
+    assert 0 == main([*words, "dev", "-s", "2", "-a", "1", "--no-lb", "--runtime=fake"])
+    assert "2 servers, 1 agent;" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["create", "--wait", "dev"], ["create", "--wait=nodes", "dev"]),
+        (["create", "--wait=api"], ["create", "--wait=api"]),
+        (["create", "--", "--wait"], ["create", "--", "--wait"]),
+    ],
+)
+def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str]) -> None:
+    """Its value stands only after an equals sign."""
+    assert expected == with_wait_level(given)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["cluster", "nonsense"],
+        ["create", "--nonsense"],
+        ["create", "a", "b"],
+        ["create", "-s", "x"],
+        ["create", "-s", "0"],
+        ["create", "-a", "-1"],
+        ["create", "Bad_Name"],
+        ["create", "--wait=never"],
+        ["create", "--timeout", "5"],
+        ["create", "--api-port", "99999"],
+        ["create", "--subnet", "10.0.0.0/30"],
+        ["create", "--network", "host"],
+        ["create", "--network", "x", "--subnet", "10.0.0.0/24"],
+        ["create", "--image", ""],
+        ["create", "--runtime", "nonsense"],
+        ["create", "--runtime", "no.such:thing"],
+        ["create", "--runtime", "fake", "--events", "fd:99"],
+        ["create", "--runtime", "fake", "--events", "/no/such/dir/x"],
+        ["create", "--runtime", "fake", "--events"],
+        ["delete", "a", "--all"],
+        ["delete", "Bad_Name"],
+        ["list", "-o", "xml"],
+        ["plan", "create", "-o", "xml"],
+        ["kubeconfig", "get"],
+        ["kubeconfig", "get", "a", "--all"],
+        ["kubeconfig", "merge", "-o", "x", "-d"],
+        ["rollback"],
+        ["rollback", "Bad_Name"],
+        ["version", "x"],
+    ],
+    ids=" ".join,
+)
+def test_what_the_user_wrote_wrong_is_one_line_and_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, one line on standard error, nothing on standard output."""
+    assert 2 == main(arguments)
+    out, err = capsys.readouterr()
+
+    assert ("", 1) == (out, len(err.splitlines())), err
+    assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["kubeconfig", "get", "nope"], ["list", "nope"], ["kubeconfig", "write", "nope"]],
+    ids=" ".join,
+)
+def test_an_unknown_cluster_is_an_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In k3d's own words."""
+    assert 1 == main([*arguments, "--runtime", "fake"])
+    assert "no nodes found for given cluster nope" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["delete", "nope"], ["delete", "--all"], ["delete"]])
+def test_nothing_to_delete_is_no_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with k3d."""
+    assert 0 == main([*arguments, "--runtime", "fake"])
+    assert "no clusters found" in capsys.readouterr().err
+
+
+def test_an_empty_list_is_a_header(capsys: pytest.CaptureFixture[str]) -> None:
+    """And without headers nothing at all; JSON is an empty array."""
+    assert 0 == main(["list", "--runtime", "fake"])
+    assert "NAME   SERVERS   AGENTS   LOADBALANCER\n" == capsys.readouterr().out
+    assert 0 == main(["cluster", "ls", "--no-headers", "--runtime", "fake"])
+    assert "" == capsys.readouterr().out
+    assert 0 == main(["list", "-o", "JSON", "--runtime", "fake"])
+    assert "[]\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["text", "json", "mermaid", "dot"])
+def test_plan_prints_the_graph_and_nothing_else(
+    how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard output, in each of its forms."""
+    assert 0 == main(["plan", "create", "dev", "-a", "1", "-o", how, "--runtime", "fake"])
+    out, err = capsys.readouterr()
+
+    assert "start:k3d-dev-agent-0" in out
+    assert "" == err
+
+
+def test_events_go_to_a_file_that_is_private(tmp_path: Path) -> None:
+    """One JSON line an event, mode 0600."""
+    path = tmp_path / "events.jsonl"
+    assert 0 == rehearse("--events", str(path))
+
+    assert 0o600 == path.stat().st_mode & 0o777
+    assert [0, 1] == [json.loads(line)["seq"] for line in path.read_text().splitlines()][:2]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two lines for people, two keys for machines."""
+    assert 0 == main(["version"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert f"k3dasync version {__version__}" == first
+    assert f"k3s version {K3S_VERSION} (default)" == second
+    assert 0 == main(["version", "-o", "json"])
+    assert {"k3dasync", "k3s"} == set(json.loads(capsys.readouterr().out))
+
+
+def test_groups_without_a_word_print_their_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0, as k3d does it."""
+    for group in ([], ["cluster"], ["plan"], ["kubeconfig"]):
+        assert 0 == main(group)
+        assert "Commands:" in capsys.readouterr().out
+
+
+def test_a_bad_scale_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting that is no number is named."""
+    monkeypatch.setenv("K3DASYNC_FAKE_SCALE", "fast")
+    assert 2 == rehearse()
+    assert "K3DASYNC_FAKE_SCALE" in capsys.readouterr().err
