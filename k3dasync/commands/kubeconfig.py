@@ -72,19 +72,24 @@ def merge(
         if output == "-":
             print(kubeconfig.dump(config).decode(), end="")
             continue
-        path = Path(output) if output is not None else kubeconfig.own_path(name)
-        if kubeconfig_merge_default:
-            path = kubeconfig.default_path()
-        # A cluster's own file holds nothing else, and a second file of several is merged into.
+        path = _target(name, output, into_default=kubeconfig_merge_default)
+        # Of several clusters only the first one replaces the file, the others join it there.
         if overwrite and str(path) not in written:
             kubeconfig.write(path, kubeconfig.dump(config))
         else:
-            kubeconfig.merge_into(
-                str(path), config, switch=kubeconfig_switch_context, update=update
-            )
+            switch = kubeconfig_switch_context
+            kubeconfig.merge_into(str(path), config, switch=switch, update=update)
         written.append(str(path))
     if written:
         print(os.pathsep.join(dict.fromkeys(written)))
+
+
+def _target(name: str, output: str | None, *, into_default: bool) -> Path:
+    from k3dasync import kubeconfig
+
+    if into_default:
+        return kubeconfig.default_path()
+    return Path(output) if output is not None else kubeconfig.own_path(name)
 
 
 def _fetch(names: tuple[str, ...] | None, runtime: str) -> dict[str, dict[str, object]]:

@@ -174,7 +174,8 @@ async def create(
             is_rehearsal=backend.is_rehearsal,
         )
         try:
-            return await _Create(spec, backend, facts, run, target).perform(stop)
+            one = _Create(spec, backend, facts, run, target, recovered=bool(dead))
+            return await one.perform(stop)
         finally:
             run.close()
 
@@ -189,9 +190,11 @@ class _Create:
         facts: EngineFacts,
         run: Run,
         target: kubeconfig.Target | None,
+        *,
+        recovered: bool,
     ) -> None:
         self._spec, self._backend, self._facts = spec, backend, facts
-        self._run, self._target = run, target
+        self._run, self._target, self._recovered = run, target, recovered
         self._token = spec.token or new_token()
         self._cut: list[str] = []
 
@@ -255,6 +258,11 @@ class _Create:
             self._run.start(plan)
         else:
             self._run.replan(plan, because=because, attempt=attempt)
+        if self._recovered and attempt == 1:
+            self._run.emitter.emit(
+                events.Warned,
+                text="an earlier run of this cluster was cut; what it had made is removed",
+            )
         cluster = decision.cluster
         if not cluster.has_fixed_addresses:
             self._run.emitter.emit(

@@ -87,9 +87,7 @@ async def _delete(
 ) -> bool:
     """Delete one cluster and say whether there was anything to delete."""
     with cluster_lock(name, facts.id):
-        recovered = await recover(
-            name, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=True
-        )
+        recovered = await recover(name, runtime=backend.runtime, facts=facts, also_kept=True)
         cluster = (await existing_clusters(backend.runtime)).get(name)
         files = () if backend.is_rehearsal else kubeconfig.files_with(name)
         if cluster is None and not files:
