@@ -203,7 +203,7 @@ async def test_credentials_that_are_none(tmp_path: Path, monkeypatch: pytest.Mon
         async with kubernetes_http.connect("127.0.0.1", 1, broken):
             pass
 
-    assert [] == list(folder.iterdir())  # noqa: ASYNC240 - nobody waits for this test
+    assert [] == list(folder.iterdir())
 
 
 # ---- nodes
