@@ -308,7 +308,7 @@ _STATUS_REFUSALS: Mapping[int, type[EngineError]] = {404: NotFound, 409: Conflic
 _PULL_HINTS: Sequence[tuple[tuple[str, ...], str]] = (
     (("toomanyrequests", "rate limit"), "log in with docker login, or load the image: docker load"),
     (
-        ("unauthorized", "authentication required", "denied", "forbidden"),
+        ("unauthorized", "authentication required", "no basic auth", "denied", "forbidden"),
         "check the name, or log in with docker login",
     ),
     (("manifest unknown", "not found", "manifest for"), "check the image's name and tag"),
