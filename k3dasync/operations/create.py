@@ -163,7 +163,7 @@ async def create(
     target = kubeconfig_target(spec, backend)
     facts = await backend.runtime.facts()
     with cluster_lock(spec.name, facts.id):
-        await recover(spec.name, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=False)
+        dead = await recover(spec.name, runtime=backend.runtime, facts=facts, also_kept=False)
         run = Run(
             id=new_run_id(),
             operation="create",

@@ -36,6 +36,7 @@ from k3dasync.fake import (
     Stage,
     backend_of,
 )
+from k3dasync.fake.faults import Trouble
 from k3dasync.journal import past_runs, state_dir
 from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
@@ -292,11 +293,12 @@ def test_any_shape_any_trouble(  # noqa: PLR0917 - hypothesis gives them by name
 
     async def attempt() -> None:
         stop = Stop()
-        trouble = {
+        troubles: dict[str, Trouble] = {
             "fail": Fail(EngineError("do", "it", "refused on order")),
             "stop": Call(lambda: stop.request("enough")),
             "hang": Hang(),
-        }.get(kind)
+        }
+        trouble = troubles.get(kind)
         orders = [Fault(trouble=trouble, nth=nth, moment=moment)] if trouble and nth else []
         latency = Latency().scaled(scale) if scale else Latency.instant()
         async with world(*orders, latency=latency) as one:

@@ -49,7 +49,9 @@ def test_a_larger_network_blocks_all_it_covers() -> None:
     found = set(addresses.subnets("dev", 4, ["10.160.0.0/13", "fd00::/64"]))
 
     assert 2048 == len(found)
-    assert all(ipaddress.ip_network(one)[0] >= ipaddress.ip_address("10.168.0.0") for one in found)
+    assert all(
+        ipaddress.IPv4Network(one)[0] >= ipaddress.IPv4Address("10.168.0.0") for one in found
+    )
 
 
 def test_the_pool_ends() -> None:

@@ -97,7 +97,8 @@ def test_reversing_twice_is_the_same_graph(some: Graph[Item]) -> None:
 @given(acyclic())
 def test_the_sorter_hands_out_every_task_after_its_needs(some: Graph[Item]) -> None:
     """Every task comes exactly once, and never before what it needs."""
-    sorter, seen = some.sorter(), []
+    sorter = some.sorter()
+    seen: list[TaskId] = []
     while ready := sorter.get_ready():
         for id in ready:
             assert some.needs(id) <= set(seen)
