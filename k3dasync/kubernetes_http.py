@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -40,24 +40,41 @@ async def connect(
     Without credentials the server's certificate is not verified, and there is little to ask it
     but whether it is there. Raises KubernetesError if the credentials cannot be used.
     """
-    import aiohttp  # 0.1 s, only for those who ask a cluster
-
+    name = f"[{host}]" if ":" in host else host
     context = _unverified() if credentials is None else _verified(credentials)
-    # Every request on a connection of its own: a probe is to find out what the next newcomer
-    # gets, and a load balancer would keep a reused connection at the server it chose at first.
-    connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=context)
-    # Deadlines are set round each request.
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        name = f"[{host}]" if ":" in host else host
-        yield KubernetesHttp(session, f"https://{name}:{port}")
+    yield KubernetesHttp(context, f"https://{name}:{port}")
 
 
 class KubernetesHttp:
     """The API at one address, made by `connect`."""
 
-    def __init__(self, session: "aiohttp.ClientSession", base: str) -> None:
-        self._session, self._base = session, base
+    def __init__(self, context: "ssl.SSLContext", base: str) -> None:
+        self._context, self._base = context, base
+
+    @asynccontextmanager
+    async def _ask(
+        self, path: str, *, method: str = "GET", **options: Any
+    ) -> AsyncIterator["aiohttp.ClientResponse"]:
+        """Send one request, on a connection of its own.
+
+        A probe is to find out what the next newcomer gets, and a load balancer would keep a
+        reused connection at the server it chose at first. The connection is closed with its
+        session, which cuts it: by itself TLS waits for the other end's good-bye, and nobody
+        would be left to hear that.
+        """
+        import aiohttp  # 0.1 s, only for those who ask a cluster
+
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._context)
+        # Deadlines are set round each request.
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            answer = await session.request(method, self._base + path, **options)
+            try:
+                yield answer
+            finally:
+                with anyio.CancelScope(shield=True):  # closing takes a round of the event loop
+                    await session.close()
+                answer.close()
 
     async def supervisor_answers(self) -> bool:
         return await self._probe("/cacerts")
@@ -68,7 +85,7 @@ class KubernetesHttp:
     async def _probe(self, path: str) -> bool:
         try:
             with self._mapped("probe"), anyio.fail_after(PROBE_TIMEOUT):
-                async with self._session.get(self._base + path) as answer:
+                async with self._ask(path) as answer:
                     return answer.status == 200
         except KubernetesError:
             return False
@@ -85,12 +102,10 @@ class KubernetesHttp:
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SILENCE)
-        with self._mapped("watch the nodes"):
-            with anyio.fail_after(REQUEST_TIMEOUT):
-                answer = await self._session.get(
-                    f"{self._base}/api/v1/nodes", params=parameters, timeout=timeout
-                )
-        async with answer:
+        async with AsyncExitStack() as stack:
+            with self._mapped("watch the nodes"), anyio.fail_after(REQUEST_TIMEOUT):
+                asked = self._ask("/api/v1/nodes", params=parameters, timeout=timeout)
+                answer = await stack.enter_async_context(asked)
             # Gone: the list is too old to be watched from. As at any end, the caller asks again.
             if answer.status not in {200, 410}:
                 raise await self._refusal("watch the nodes", answer)
@@ -100,7 +115,7 @@ class KubernetesHttp:
 
     async def _list(self) -> tuple[dict[str, NodeStatus], str]:
         with self._mapped("list the nodes"), anyio.fail_after(REQUEST_TIMEOUT):
-            async with self._session.get(f"{self._base}/api/v1/nodes") as answer:
+            async with self._ask("/api/v1/nodes") as answer:
                 if answer.status != 200:
                     raise await self._refusal("list the nodes", answer)
                 found = await answer.json()
@@ -114,8 +129,8 @@ class KubernetesHttp:
     async def delete_node(self, name: str) -> bool:
         operation = f"delete node {name}"
         with self._mapped(operation), anyio.fail_after(REQUEST_TIMEOUT):
-            url = f"{self._base}/api/v1/nodes/{quote(name, safe='')}"
-            async with self._session.delete(url) as answer:
+            path = f"/api/v1/nodes/{quote(name, safe='')}"
+            async with self._ask(path, method="DELETE") as answer:
                 if answer.status not in {200, 202, 404}:
                     raise await self._refusal(operation, answer)
                 return answer.status != 404

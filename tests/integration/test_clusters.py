@@ -122,6 +122,8 @@ def test_three_servers_and_ten_agents(cli: Cli, own_name: str) -> None:
 
     before = addresses(own_name)
     restart_all(own_name)
+    # The Nodes are Ready from before: that every server answers again says that it is back.
+    wait_until(lambda: 20 == connect_often(cli, own_name, 20), 90, "server that answers")
     wait_until(lambda: 13 == len(ready_or_none(cli, own_name)), 60, "13 nodes ready again")
     assert before == addresses(own_name)
     assert 100 == connect_often(cli, own_name)
