@@ -169,7 +169,23 @@ PullProgress = Callable[[int, int | None], None]
 """Told bytes done and bytes in all (None while not every layer's size is known)."""
 
 
-class Runtime(Protocol):
+class EngineReader(Protocol):
+    """The questions that change nothing."""
+
+    async def networks(self, labels: Mapping[str, str] | None = None) -> Sequence[NetworkState]:
+        """List the networks which carry all of *labels*."""
+
+    async def volumes(self, labels: Mapping[str, str] | None = None) -> Sequence[VolumeState]:
+        """List the volumes which carry all of *labels*."""
+
+    async def containers(self, labels: Mapping[str, str] | None = None) -> Sequence[ContainerState]:
+        """List the containers, running or not, which carry all of *labels*."""
+
+    async def inspect_container(self, name: str) -> ContainerDetail:
+        """Return everything about one container; raises NotFound if there is none."""
+
+
+class Runtime(EngineReader, Protocol):
     """A container engine. An async context manager: it is usable inside `async with` only.
 
     A create, start or removal that is cancelled is finished by the engine all the same; so these
@@ -191,9 +207,6 @@ class Runtime(Protocol):
         Names are not unique here: two calls can make two networks of one name.
         """
 
-    async def networks(self, labels: Mapping[str, str] | None = None) -> Sequence[NetworkState]:
-        """List the networks which carry all of *labels*."""
-
     async def addresses_in_use(self, network: str) -> frozenset[str]:
         """Return the IPv4 addresses of a network's running members."""
 
@@ -202,9 +215,6 @@ class Runtime(Protocol):
 
     async def create_volume(self, spec: VolumeSpec) -> VolumeState:
         """Create a volume or return the one of that name: compare the labels."""
-
-    async def volumes(self, labels: Mapping[str, str] | None = None) -> Sequence[VolumeState]:
-        """List the volumes which carry all of *labels*."""
 
     async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         """Remove that volume if it carries *labels*; say whether it did."""
@@ -232,12 +242,6 @@ class Runtime(Protocol):
 
         Says whether it did. Returns only when the name is free again.
         """
-
-    async def containers(self, labels: Mapping[str, str] | None = None) -> Sequence[ContainerState]:
-        """List the containers, running or not, which carry all of *labels*."""
-
-    async def inspect_container(self, name: str) -> ContainerDetail:
-        """Return everything about one container; raises NotFound if there is none."""
 
     async def write_files(self, name: str, files: Sequence[File]) -> None:
         """Put files into a container, running or not, in one call."""

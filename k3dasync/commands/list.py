@@ -22,7 +22,9 @@ def list_clusters(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """List clusters, whoever made them."""
-    from k3dasync.commands._run import Session, run
+    import anyio
+
+    from k3dasync import backend
     from k3dasync.errors import SpecError
     from k3dasync.operations import listing
 
@@ -30,14 +32,14 @@ def list_clusters(
     if how not in {"table", "json", "yaml"}:
         raise SpecError(f"--output {output}: expected table, json or yaml")
 
-    async def perform(session: Session) -> str:
-        clusters = await listing.list_clusters(session.backend.runtime, names)
-        if how == "table":
-            return table(clusters, no_headers=no_headers, token=token)
-        described = await listing.describe(session.backend.runtime, clusters, with_token=token)
-        return _structured(described, how)
+    async def perform() -> str:
+        async with backend.reading(runtime) as engine:
+            clusters = await listing.list_clusters(engine, names)
+            if how == "table":
+                return table(clusters, no_headers=no_headers, token=token)
+            return _structured(await listing.describe(engine, clusters, with_token=token), how)
 
-    text = run(perform, runtime=runtime)
+    text = anyio.run(perform)
     if text:
         print(text)
 

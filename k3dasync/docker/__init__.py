@@ -1,9 +1,10 @@
-"""A Docker engine, or one that speaks its API. Imports aiodocker, so import it only to use it."""
+"""A Docker engine, or one that speaks its API. What is heavy is imported by who opens it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from k3dasync.backend import Backend
+from k3dasync.runtime import EngineReader
 
 
 @asynccontextmanager
@@ -17,3 +18,25 @@ async def backend() -> AsyncIterator[Backend]:
 
     async with DockerRuntime() as runtime:
         yield Backend(runtime=runtime, kubernetes=kubernetes_http.connect)
+
+
+@asynccontextmanager
+async def reader() -> AsyncIterator[EngineReader]:
+    """Connect to the same engine only to look; without aiodocker if it is on this machine.
+
+    Raises EngineUnavailable if there is none.
+    """
+    import os
+    from pathlib import Path
+
+    from k3dasync.docker.endpoint import resolve
+    from k3dasync.docker.reader import SocketReader
+
+    endpoint = resolve(os.environ, Path.home())
+    if endpoint.url.startswith("unix://"):
+        light = SocketReader(endpoint)
+        await light.open()
+        yield light
+    else:
+        async with backend() as opened:
+            yield opened.runtime

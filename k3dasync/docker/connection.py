@@ -5,7 +5,6 @@ ours. aiodocker speaks the API; the connections below it are ours, because it li
 100, and asks `/version` (0.1 s) where `/_ping` (1 ms) says the same.
 """
 
-import errno
 import json
 import logging
 import ssl
@@ -20,7 +19,7 @@ import aiohttp
 import anyio
 
 from k3dasync.docker import translate
-from k3dasync.docker.endpoint import WHAT_TO_DO, Endpoint, Tls
+from k3dasync.docker.endpoint import Endpoint, Tls, unavailable
 from k3dasync.errors import EngineUnavailable
 from k3dasync.jsonlines import JsonLines
 
@@ -35,9 +34,6 @@ CLOSE_TIMEOUT = 5.0
 """A connection that does not close in this time is left to the end of the process."""
 EXIT_PAUSE = 0.01
 """The engine ends a command's output a moment before it knows the exit code."""
-NEWEST_API = (1, 51)
-"""The newest version whose shapes are known here; engines speak older ones than their own, back to
-1.44 at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +197,10 @@ def _tls(tls: Tls) -> ssl.SSLContext:
 async def _api_version(session: aiohttp.ClientSession, base: str) -> str:
     async with session.get(f"{base}/_ping") as answer:
         await answer.read()
-        major, _, minor = answer.headers.get("Api-Version", "").partition(".")
-        if answer.status != 200 or not (major.isdigit() and minor.isdigit()):
+        version = translate.api_version(answer.headers.get("Api-Version", ""))
+        if answer.status != 200 or version is None:
             raise OSError(f"what answers there is no container engine (status {answer.status})")
-    theirs = (int(major), int(minor))
-    return "v{}.{}".format(*min(theirs, NEWEST_API))
+    return version
 
 
 @contextmanager
@@ -214,13 +209,7 @@ def _unreachable(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except (aiodocker.DockerError, aiohttp.ClientError, OSError, ValueError) as error:
-        reason = _reason(error)
-        what_to_do = WHAT_TO_DO
-        if _errno(error) in {errno.EACCES, errno.EPERM}:
-            what_to_do = "add yourself to group docker (sudo usermod -aG docker $USER), log in anew"
-        raise EngineUnavailable(
-            f"no container engine: {endpoint.shown} ({endpoint.origin}): {reason}; {what_to_do}"
-        ) from error
+        raise unavailable(endpoint, _reason(error), _errno(error)) from error
 
 
 def _errno(error: BaseException) -> int | None:

@@ -4,6 +4,7 @@
 configuration, then the sockets an engine makes by default. No engine is asked here.
 """
 
+import errno
 import hashlib
 import ipaddress
 import json
@@ -181,3 +182,13 @@ def _is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name in {"", "localhost"} or name.endswith(".localhost")
+
+
+def unavailable(endpoint: Endpoint, reason: str, number: int | None) -> EngineUnavailable:
+    """Return the one line about an engine that does not answer; *number* is the error's, if any."""
+    what_to_do = WHAT_TO_DO
+    if number in {errno.EACCES, errno.EPERM}:
+        what_to_do = "add yourself to group docker (sudo usermod -aG docker $USER), log in anew"
+    return EngineUnavailable(
+        f"no container engine: {endpoint.shown} ({endpoint.origin}): {reason}; {what_to_do}"
+    )

@@ -302,8 +302,7 @@ class DockerRuntime:
 
     async def _network_names(self, found: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         """Return id → name of networks, if one of the containers shows an id for a name."""
-        keys = {key for entry in found for key in translate.attached_networks(entry)}
-        if not any(len(key) == 64 for key in keys):
+        if not translate.shows_network_ids(found):
             return {}
         return {state.id: state.name for state in await self.networks()}
 

@@ -335,6 +335,27 @@ def pull_error(image: str, words: str) -> ImageUnavailable:
     return ImageUnavailable("pull", f"image {image}", text, hint=next(hints, ""))
 
 
+NEWEST_API = (1, 51)
+"""The newest version whose shapes are known here; engines speak older ones than their own, back to
+1.44 at the least."""
+
+
+def api_version(theirs: str) -> str | None:
+    """Return the version to speak, `v1.41`, with an engine whose newest is *theirs*, `1.41`.
+
+    None if that is no version: then it is no engine.
+    """
+    major, _, minor = theirs.partition(".")
+    if not (major.isdigit() and minor.isdigit()):
+        return None
+    return "v{}.{}".format(*min((int(major), int(minor)), NEWEST_API))
+
+
+def shows_network_ids(found: Sequence[Json]) -> bool:
+    """Say whether a container that never ran is among them: it has an id for its network's name."""
+    return any(len(key) == 64 for entry in found for key in attached_networks(entry))
+
+
 def one_line(words: str) -> str:
     """Return the engine's words on one line, out of the JSON some engines wrap them in."""
     text = words.strip()

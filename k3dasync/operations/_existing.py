@@ -16,7 +16,7 @@ from k3dasync.cluster import (
 )
 from k3dasync.errors import ClusterNotFound
 from k3dasync.gather import gather
-from k3dasync.runtime import ContainerState, NetworkState, Runtime, Status, VolumeState
+from k3dasync.runtime import ContainerState, EngineReader, NetworkState, Status, VolumeState
 
 OTHER_ROLES = frozenset({"registry", "noRole"})
 """Parts of a cluster that are no nodes of it: its own registry, k3d's tools container."""
@@ -68,7 +68,7 @@ class ExistingCluster:
 
 
 async def everything(
-    runtime: Runtime, labels: Mapping[str, str] | None = None
+    runtime: EngineReader, labels: Mapping[str, str] | None = None
 ) -> tuple[Sequence[ContainerState], Sequence[NetworkState], Sequence[VolumeState]]:
     """Return the containers, networks and volumes which carry *labels*, asked for at once."""
     containers: Sequence[ContainerState] = ()
@@ -91,7 +91,7 @@ async def everything(
     return containers, networks, volumes
 
 
-async def existing_clusters(runtime: Runtime) -> dict[str, ExistingCluster]:
+async def existing_clusters(runtime: EngineReader) -> dict[str, ExistingCluster]:
     """Return every cluster of the engine, by name, in the order of names."""
     containers, networks, volumes = await everything(runtime, APP)
     labels = [part.labels for part in containers]
@@ -128,7 +128,7 @@ def _cluster(
     )
 
 
-async def existing_cluster(runtime: Runtime, name: str) -> ExistingCluster:
+async def existing_cluster(runtime: EngineReader, name: str) -> ExistingCluster:
     """Return one cluster; raises ClusterNotFound if no container is part of it."""
     found = (await existing_clusters(runtime)).get(name)
     if found is None or not found.containers:

@@ -19,13 +19,13 @@ from k3dasync.cluster import (
 from k3dasync.errors import ClusterNotFound
 from k3dasync.gather import gather
 from k3dasync.operations._existing import OTHER_ROLES, ExistingCluster, existing_clusters
-from k3dasync.runtime import ContainerDetail, ContainerState, Runtime, Status
+from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
 
 MASK = "***"
 
 
 async def list_clusters(
-    runtime: Runtime, names: Sequence[str] | None = None
+    runtime: EngineReader, names: Sequence[str] | None = None
 ) -> tuple[ExistingCluster, ...]:
     """Return all clusters, or those of these names; raises ClusterNotFound for an unknown one."""
     found = await existing_clusters(runtime)
@@ -39,7 +39,7 @@ async def list_clusters(
 
 
 async def describe(
-    runtime: Runtime, clusters: Sequence[ExistingCluster], *, with_token: bool
+    runtime: EngineReader, clusters: Sequence[ExistingCluster], *, with_token: bool
 ) -> list[dict[str, Any]]:
     """Return k3d's JSON of clusters; secrets are masked unless asked for."""
     names = [node.name for cluster in clusters for node in cluster.containers]

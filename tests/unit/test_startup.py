@@ -45,3 +45,10 @@ def test_a_rehearsal_needs_no_engine_client() -> None:
     loaded = modules_after(f"from k3dasync.cli import main; main({command})")
 
     assert set() == loaded & {"aiohttp", "aiodocker"}
+
+
+def test_list_needs_no_engine_client() -> None:
+    """On an engine of this machine the standard library is enough, and quicker to import."""
+    loaded = modules_after("from k3dasync.cli import main; main(['list'])")
+
+    assert set() == loaded & {"aiohttp", "aiodocker", "rich.console", "yaml"}
