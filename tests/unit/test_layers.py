@@ -14,7 +14,7 @@ LAYERS: list[set[str]] = [
     {"__init__", "errors", "images"},
     {"graph", "undo", "jsonlines", "gather", "runtime", "spec", "kubernetes", "etcd", "addresses"},
     {"events", "scheduler", "limits", "entrypoint", "nginx", "backend"},
-    {"journal", "cluster", "drawing", "kubernetes_http", "sinks"},
+    {"journal", "cluster", "drawing", "kubernetes_http", "etcd_grpc", "sinks"},
     {"kubeconfig", "watch", "docker", "fake"},
     {"tasks"},
     {"operations"},
