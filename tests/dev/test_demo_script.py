@@ -28,7 +28,7 @@ class Demo:
         # Ten times as fast as k3s: what is tested is the script.
         self.env = {
             "K3DASYNC_DEV_STATE": str(self.state),
-            "K3D_IMAGE_LOADBALANCER": images["K3D_IMAGE_LOADBALANCER"],
+            **images,
             "STANDIN_SCALE": "0.1",
         }
 
@@ -111,8 +111,8 @@ def test_the_demo_leaves_the_users_kubeconfig_alone(demo: Demo, own_directories:
 
 def test_a_cluster_of_somebody_else_is_not_shown_as_the_demo(demo: Demo, tmp_path: Path) -> None:
     """Without the kubeconfig that the script has written it is not its cluster."""
-    assert 0 == demo(demo.name, "-s", "1", "-a", "0", "--no-lb", "--wait=none").returncode
-    other = Demo(tmp_path / "other", {"K3D_IMAGE_LOADBALANCER": "x"})
+    assert 0 == demo(demo.name, "-s", "1", "-a", "0", "--no-lb").returncode
+    other = Demo(tmp_path / "other", {})
     refused = other(demo.name)
 
     assert 1 == refused.returncode
