@@ -185,8 +185,8 @@ class DeadlineExceeded(K3dAsyncError):
     code = "DEADLINE_EXCEEDED"
 
     def __init__(self, seconds: float, waiting: Sequence[str]) -> None:
-        what = "; ".join(waiting) or "nothing was running"
-        super().__init__(f"not done after {seconds:g} s; still running: {what}")
+        what = "; ".join(waiting) or "nothing had begun"
+        super().__init__(f"not done after {seconds:g} s; still to be done: {what}")
 
 
 class Interrupted(K3dAsyncError):

@@ -87,7 +87,7 @@ class Forward(Generic[StepT]):
     """One walk over one graph, with its events; *act* does one task.
 
     `ends` says when each task was done, in seconds of the run; `cut` names the tasks that were
-    running when the walk was cancelled, with what they waited for.
+    running when the walk was cancelled, with what they waited for, or else what was to come.
     """
 
     def __init__(
@@ -169,9 +169,12 @@ class Forward(Generic[StepT]):
 
     def _skip_the_rest(self, failed: str | None) -> None:
         because = f"{failed} failed" if failed else "the run was stopped"
-        for id in self._graph.ids:
-            if id not in self._started:
-                self._emitter.emit(events.TaskSkipped, task=id, because=because)
+        skipped = [id for id in self._graph.ids if id not in self._started]
+        for id in skipped:
+            self._emitter.emit(events.TaskSkipped, task=id, because=because)
+        if skipped and not self.cut:
+            # What was running then ended well, as a call to the engine does that is not cut.
+            self.cut.append(f"{skipped[0]} and {len(skipped) - 1} more had not begun")
 
     async def _speak_up(self) -> None:
         """Say what is waited for whenever nothing else has been said for a while."""

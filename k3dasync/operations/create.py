@@ -347,7 +347,9 @@ class _Create:
             left=left,
         )
         command = rollback_command(self._spec.name)
-        if not self._spec.rollback:
+        if self._backend.is_rehearsal:
+            failure.add_note("a rehearsal: nothing was made")
+        elif not self._spec.rollback:
             failure.add_note(f"everything is kept as it is; remove it with: {command}")
         elif left:
             incomplete = RollbackIncomplete(left, command)
