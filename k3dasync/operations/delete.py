@@ -62,14 +62,12 @@ async def delete(
         async with anyio.create_task_group() as group:
             for name in names:
                 group.start_soon(delete_one, name)
-    if stop.because:
-        rest = [name for name in names if name not in deleted]
-        raise Interrupted(f"{stop.because}; not deleted: {', '.join(rest) or 'none'}")
+    rest = [name for name in names if name not in deleted]
+    if stop.because and rest:
+        raise Interrupted(f"{stop.because}; not deleted: {', '.join(rest)}")
     if failures:
         raise _merged(failures)
-    return Deleted(
-        deleted=tuple(deleted), absent=tuple(name for name in names if name not in deleted)
-    )
+    return Deleted(deleted=tuple(deleted), absent=tuple(rest))
 
 
 def _merged(failures: dict[str, K3dAsyncError]) -> K3dAsyncError:
