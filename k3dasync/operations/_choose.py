@@ -76,7 +76,9 @@ def choose_network(
 
 def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) -> NetworkChoice:
     subnet = spec.subnet
-    if subnet is None:
+    if subnet is not None:
+        _refuse_overlap(spec, subnet, world)
+    else:
         taken = [*world.subnets, *refused.subnets]
         subnet = next(addresses.subnets(spec.name, count, taken), None)
         if subnet is None:
@@ -93,6 +95,22 @@ def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) 
         ip_range=layout.ip_range,
         addresses=addresses.node_addresses(subnet, count),
     )
+
+
+def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
+    """Raise SubnetTaken if a network has a part of that subnet already.
+
+    The engine would say so too, but not always before it has harmed itself: asked for a network
+    that overlaps with its default bridge, Docker's bridge driver can take that one for stale and
+    drop it, and no container starts on it any more until the engine is started again.
+    """
+    wanted = ipaddress.ip_network(subnet)
+    for network in world.networks:
+        for cidr in network.subnets:
+            if wanted.overlaps(ipaddress.ip_network(cidr, strict=False)):
+                words = f"subnet {subnet} overlaps with {cidr} of network {network.name}"
+                hint = "pass another --subnet, or none"
+                raise SubnetTaken("create", f"network {network_name(spec)}", words, hint=hint)
 
 
 def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) -> ApiChoice:

@@ -100,12 +100,13 @@ async def test_a_lost_subnet_is_planned_anew() -> None:
 
 
 async def test_a_subnet_that_the_user_named_is_not_replaced() -> None:
-    """There is no other candidate: the engine's words, and nothing left."""
+    """There is no other candidate: it is said whose it is, and the engine is not even asked."""
     async with engine() as (runtime, backend):
         runtime.add_foreign_network("theirs", subnet="10.9.0.0/16")
         before = runtime.snapshot()
-        with pytest.raises(K3dAsyncError, match="overlap"):
+        with pytest.raises(K3dAsyncError, match=r"overlaps with 10\.9\.0\.0/16 of network theirs"):
             await create(ClusterSpec(name="dev", subnet="10.9.1.0/24"), backend=backend)
+        assert "create_network" not in {verb for verb, _ in runtime.faults.calls}
 
         assert before == runtime.snapshot()
 
