@@ -352,8 +352,8 @@ class _Planner:
     def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
         servers = [server_name(self.spec.name, index) for index in range(self.spec.servers)]
         if addresses:
-            upstreams = [addresses[server] for server in servers]
-            text = nginx.config(API_PORT, upstreams, balanced=False)
+            # One that does not run yet would hold a probe for nginx's whole connect timeout.
+            text = nginx.config(API_PORT, [addresses[servers[0]]], balanced=False)
         else:
             text = nginx.config_by_name(API_PORT, self._servers_alias)
         return nginx.files(text, nginx.values({f"{API_PORT}.tcp": servers}))
@@ -363,12 +363,15 @@ class _Planner:
 _KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
 
 
-def balanced_files(cluster: Cluster) -> tuple[File, ...]:
-    """Return the load balancer's configuration for the time when every server can answer."""
+def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
+    """Return the load balancer's configuration with every server.
+
+    *balanced* is for the time when every server can answer; before, all but the first stand by.
+    """
     servers = cluster.servers
     upstreams = [server.container.address or server.name for server in servers]
     return nginx.files(
-        nginx.config(API_PORT, upstreams, balanced=True),
+        nginx.config(API_PORT, upstreams, balanced=balanced),
         nginx.values({f"{API_PORT}.tcp": [server.name for server in servers]}),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from k3dasync.cluster import Cluster, balanced_files
+from k3dasync.cluster import Cluster, balancer_files
 from k3dasync.graph import TaskId
 from k3dasync.runtime import File
 from k3dasync.spec import WaitLevel
@@ -14,10 +14,10 @@ from k3dasync.undo import NOTHING, Undo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceServers:
-    """Let new connections go to every server, now that every server can answer.
+    """Let new connections go to every server, when every server can answer.
 
-    Until then the joining servers only stand by: they accept connections long before their API
-    does, and a client must not meet one of those.
+    At levels that do not wait for that, the joining servers only stand by: they accept
+    connections long before their API does, and a client must not meet one of those.
     """
 
     name: str
@@ -53,10 +53,12 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
         return
     yield _node.create(cluster, node)
     yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
-    if len(cluster.servers) > 1 and cluster.wait is WaitLevel.NODES and cluster.has_fixed_addresses:
+    if len(cluster.servers) > 1 and cluster.has_fixed_addresses:
+        is_waited_for = cluster.wait is WaitLevel.NODES
+        reached = _ids.ready if is_waited_for else _ids.start
         yield BalanceServers(
             name=node.name,
-            files=balanced_files(cluster),
-            needs=frozenset(_ids.ready(server.name) for server in cluster.servers)
+            files=balancer_files(cluster, balanced=is_waited_for),
+            needs=frozenset(reached(server.name) for server in cluster.servers)
             | {_ids.start(node.name)},
         )

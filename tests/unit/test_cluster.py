@@ -2,7 +2,7 @@
 
 import pytest
 
-from k3dasync.cluster import ApiChoice, Role, balanced_files, k3s_version
+from k3dasync.cluster import ApiChoice, Role, balancer_files, k3s_version
 from k3dasync.spec import ClusterSpec
 from tests.unit.worlds import SUBNET, TOKEN, decided
 
@@ -141,15 +141,18 @@ def test_dynamic_addresses_use_names() -> None:
     assert "k3d-dev-servers:6443" in config
 
 
-def test_joining_servers_stand_by_until_all_are_ready() -> None:
-    """At first only server-0 takes connections; balanced, all do."""
+def test_joining_servers_come_in_when_they_run_and_share_when_they_are_ready() -> None:
+    """At first server-0 is alone; then the others stand by; balanced, all take connections."""
     cluster = decided(HA)
     assert cluster.loadbalancer is not None
-    before = cluster.loadbalancer.container.files[0].content.decode()
-    after = balanced_files(cluster)[0].content.decode()
+    first = cluster.loadbalancer.container.files[0].content.decode()
+    standby, balanced = (
+        balancer_files(cluster, balanced=is_balanced)[0].content.decode()
+        for is_balanced in (False, True)
+    )
 
-    assert (2, 0) == (before.count(" backup;"), after.count(" backup;"))
-    assert 3 == after.count("max_fails=0")
+    assert [1, 3, 3] == [text.count("max_fails=0") for text in (first, standby, balanced)]
+    assert [0, 2, 0] == [text.count(" backup;") for text in (first, standby, balanced)]
 
 
 def test_k3ds_own_description_is_in_the_load_balancer() -> None:
