@@ -246,3 +246,20 @@ def test_without_an_engine_and_a_way_to_install_one(private: PrivateEngine, tmp_
     assert 1 == done.stderr.count("\n")
     assert "no engine answers at unix:///nonexistent.sock or unix:///var/run/" in done.stderr
     assert "installing curl" in done.stderr
+
+
+def test_down_of_an_empty_engine_ends_nobody_elses_containers(
+    engine: Any, private: PrivateEngine, images: dict[str, str]
+) -> None:
+    """An engine without containers has no ids to look for, and other engines' are not its own."""
+    name = f"k3dasync-test-bystander-{os.getpid()}"
+    run = {"Entrypoint": ["/bin/sleep", "600"], "Cmd": [], "HostConfig": {"NetworkMode": "none"}}
+    container = engine.create(name, images["K3D_IMAGE"], **run)
+    try:
+        engine.start(container)
+        assert 0 == private.up().returncode
+        assert 0 == private.script("down").returncode
+
+        assert engine.call("GET", f"/containers/{container}/json")["State"]["Running"]
+    finally:
+        engine.call("DELETE", f"/containers/{container}?force=1&v=1")
