@@ -2,21 +2,23 @@
 
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import anyio
 
 from benchmarks import k3d_order
-from benchmarks.engine import Bare, Place, bare_engine, decided, place, variant
+from benchmarks.engine import COMMAND_SECONDS, Bare, Place, bare_engine, decided, place, variant
 from benchmarks.options import Options, Shape, load, median
 from benchmarks.table import Report, Row
 from k3dasync.backend import Backend
 from k3dasync.cluster import Cluster
 from k3dasync.docker import backend as docker_backend
 
-RUNS = 5
+RUNS = 3
+"""Two minutes each."""
 SHAPES = (Shape(1, 2), Shape(3, 10))
 MOST_ABOVE_BOUND = 1.15
 TIMES_FASTER = 3.0
@@ -79,7 +81,8 @@ def run(options: Options) -> Report:
         cases = [(one, shape) for one in CONDITIONS for shape in shapes]
         found = {(one.name, str(shape)): Times() for one, shape in cases}
         before = load()
-        for _ in range(runs):
+        for number in range(runs):
+            print(f"benchmarks: engine: run {number + 1} of {runs}", file=sys.stderr, flush=True)
             for one, shape in cases:
                 _once(here, shape, images[one.name], found[one.name, str(shape)])
         for one, shape in cases:
@@ -99,11 +102,18 @@ def _once(here: Place, shape: Shape, image: str, times: Times) -> None:
     """Measure one shape once, in every way."""
     times.create.append(here.create("ours", shape, image))
     times.delete.append(here.delete("ours"))
-    anyio.run(_serial, here, shape, image, times)
-    anyio.run(_bare, here, shape, image, times)
-    anyio.run(_delays, here, shape, image, times)
+    for measure in (_serial, _bare, _delays):
+        anyio.run(_in_time, measure, here, shape, image, times)
     if shutil.which("k3d"):
         _k3d(here, shape, image, times)
+
+
+Measure = Callable[[Place, Shape, str, Times], Awaitable[None]]
+
+
+async def _in_time(measure: Measure, here: Place, shape: Shape, image: str, times: Times) -> None:
+    with anyio.fail_after(COMMAND_SECONDS):
+        await measure(here, shape, image, times)
 
 
 async def _serial(here: Place, shape: Shape, image: str, times: Times) -> None:

@@ -33,7 +33,7 @@ STANDIN = "k3dasync-dev/node:standin"
 LOADBALANCER = "k3dasync-dev/loadbalancer:standin"
 API = "v1.41"
 """The engine's dialect for the calls without us: 20.10 and everything newer speaks it."""
-COMMAND_SECONDS = 300.0
+COMMAND_SECONDS = 90.0
 """A create or delete that takes longer hangs: the longest measured one took 40 s."""
 
 
