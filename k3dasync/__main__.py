@@ -5,8 +5,10 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from k3dasync.cli import main as run
-
+    try:
+        from k3dasync.cli import main as run
+    except KeyboardInterrupt:  # as early as that
+        sys.exit(130)
     sys.exit(run())
 
 

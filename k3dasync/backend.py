@@ -34,8 +34,17 @@ def find(name: str) -> OpenBackend:
 
     Raises SpecError if there is none.
     """
-    opener: OpenBackend = _load(name, _ALIASES.get(name, name))
-    return opener
+    opener = _load(name, _ALIASES.get(name, name))
+    if not callable(opener):
+        raise SpecError(f"--runtime {name}: that opens no backend, it cannot be called")
+
+    def open() -> AbstractAsyncContextManager[Backend]:
+        opened = opener()
+        if not isinstance(opened, AbstractAsyncContextManager):
+            raise SpecError(f"--runtime {name}: it opens {type(opened).__name__}, not a backend")
+        return opened
+
+    return open
 
 
 @asynccontextmanager

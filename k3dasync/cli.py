@@ -3,14 +3,16 @@
 Commands are named by import path and imported when they run, so that `--help` stays instant.
 """
 
-import os
+import errno
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
-from k3dasync import __version__
+from k3dasync import __version__, streams
+from k3dasync.errors import K3dAsyncError, OutputError, SpecError
+from k3dasync.streams import say
 
 _COMMANDS = {
     "create": "Create a cluster.",
@@ -71,55 +73,77 @@ def with_wait_level(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `--wait` alone spelt out.
 
     Its value stands only after `=`, as in k3d, so that `--wait dev` does not eat the name.
+    Raises SpecError if a level stands where the name would.
     """
     result: list[str] = []
     for index, argument in enumerate(arguments):
         if argument == "--":
             return [*result, *arguments[index:]]
-        result.append("--wait=nodes" if argument == "--wait" else argument)
+        if argument != "--wait":
+            result.append(argument)
+            continue
+        after = arguments[index + 1] if index + 1 < len(arguments) else ""
+        if after in _LEVELS:
+            raise SpecError(
+                f"--wait {after}: the level stands after an equals sign: --wait={after}"
+            )
+        result.append("--wait=nodes")
     return result
+
+
+_LEVELS = frozenset({"none", "api", "nodes", "true", "false"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    given = with_wait_level(sys.argv[1:] if arguments is None else arguments)
+    streams.open_missing()
     try:
+        given = with_wait_level(sys.argv[1:] if arguments is None else arguments)
         build()(given, exit_on_error=False, print_error=False, result_action="return_none")
-    except CycloptsError as error:
-        return _fail(f"{_usage_error(error)}; see: k3dasync --help", 2)
+        streams.settle()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except CycloptsError as error:
+        return _fail(_usage_error(error), 2)
     except Exception as error:
-        from k3dasync.errors import K3dAsyncError
-
-        if not isinstance(error, K3dAsyncError):
+        known = _ours(error)
+        if known is None:
             raise
-        return _report(error)
+        return _report(known)
     return 0
 
 
 def _usage_error(error: CycloptsError) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    words = " ".join(str(error).split()).rstrip(".")
+    return f"{words}; see: {' '.join(['k3dasync', *(error.command_chain or ()), '--help'])}"
 
 
-def _report(error: BaseException) -> int:
+def _ours(error: Exception) -> K3dAsyncError | None:
+    """Return what can be told in one line, None for a fault of ours."""
+    if isinstance(error, K3dAsyncError):
+        return error
+    # The help is printed without us. Errors of files carry a name, those of sockets other numbers.
+    if isinstance(error, OSError) and error.filename is None and error.errno in _WRITE_ERRORS:
+        streams.silence(sys.stdout)
+        return OutputError(error)
+    return None
+
+
+_WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF})
+
+
+def _report(error: K3dAsyncError) -> int:
     """Print the cause first, then what became of it."""
+    if isinstance(error, OutputError) and error.has_no_reader:
+        return error.exit_code
     cause = error.__cause__
     if cause is not None and getattr(error, "left", None) and str(cause) not in str(error):
-        _say(str(cause))
+        say(str(cause))
     for note in getattr(error, "__notes__", ()):
-        _say(note)
-    return _fail(str(error), int(getattr(error, "exit_code", 1)))
+        say(note)
+    return _fail(str(error), error.exit_code)
 
 
 def _fail(text: str, code: int) -> int:
-    _say(f"error: {text}")
+    say(f"error: {text}")
     return code
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -11,11 +11,13 @@ K3dAsyncError                                               exit 1
 │       ├── SubnetTaken · PortTaken · AddressTaken · AddressesUnsupported
 ├── KubernetesError      the cluster's API said no          exit 1
 ├── NodeCrashed          a node's container keeps exiting   exit 1
+├── NodeGone             somebody else ended a node         exit 1
 ├── TaskFailed           one task of a run failed           the cause's
 ├── DeadlineExceeded                                        exit 124
 ├── Interrupted                                             exit 130
 ├── RollbackIncomplete   something is left behind           exit 3
-└── JournalError         a run's log cannot be used         exit 1
+├── JournalError         a run's log cannot be used         exit 1
+└── OutputError          nobody takes our output            exit 1
 """
 
 from collections.abc import Sequence
@@ -166,6 +168,16 @@ class NodeCrashed(K3dAsyncError):
         super().__init__(f"node {node} {how}{times}" + (f"; its last words:{tail}" if tail else ""))
 
 
+class NodeGone(K3dAsyncError):
+    """A node's container was stopped or removed, and not by us."""
+
+    code = "NODE_GONE"
+
+    def __init__(self, node: str, how: str) -> None:
+        self.node = node
+        super().__init__(f"the container of node {node} was {how} by somebody else")
+
+
 class TaskFailed(K3dAsyncError):
     """One task of a run failed; the cause says why."""
 
@@ -211,3 +223,13 @@ class JournalError(K3dAsyncError):
     """The log of a run cannot be written or cannot be used for a rollback."""
 
     code = "JOURNAL_ERROR"
+
+
+class OutputError(K3dAsyncError):
+    """Standard output does not take what the command was for."""
+
+    code = "OUTPUT_ERROR"
+
+    def __init__(self, error: OSError) -> None:
+        self.has_no_reader = isinstance(error, BrokenPipeError)
+        super().__init__(f"cannot write to standard output: {error.strerror}")

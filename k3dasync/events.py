@@ -16,6 +16,10 @@ SCHEMA = "k3dasync.events/1.0"
 """Raised in its minor part when something is added, in its major part when a meaning changes."""
 
 
+ABANDONED = "ABANDONED"
+"""The code of a run that was killed: its log is ended by whoever takes back what it made."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=False):
     """What every line has.
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +34,19 @@ KEEP_RUNS = 50
 KEEP_SECONDS = 30 * 24 * 3600.0
 """… and for how long: a month of CI history on a developer's disk is a few MB."""
 
+_OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may write"
+
 _INTENTIONS = (RunStarted, RunReplanned, TaskStarted)
 """What must survive a power cut too, because an act follows: these lines are synced."""
 
 
 def state_dir() -> Path:
-    """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "k3dasync"
+    """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without.
+
+    A path that is not absolute counts as none: so says the XDG Base Directory Specification.
+    """
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "state") / "k3dasync"
 
 
 @contextmanager
@@ -49,20 +54,28 @@ def lock_file(path: Path, *, wait: bool, note: str = "") -> Iterator[bool]:
     """Hold an exclusive lock on *path* and yield whether it was had; a dead holder's is free.
 
     The file stays: removing a lock file lets two processes hold two files of one name.
+    Raises JournalError if the file cannot be made or locked.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note.encode(), 0)
-        yield True
-    finally:
-        os.close(descriptor)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, descriptor)
+            had = _try_lock(descriptor, wait=wait)
+            if had:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, note.encode(), 0)
+        except OSError as error:
+            raise JournalError(f"cannot lock {path}: {error.strerror}; {_OTHER_PLACE}") from error
+        yield had
+
+
+def _try_lock(descriptor: int, *, wait: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
@@ -107,7 +120,7 @@ class Journal:
         except OSError as error:
             raise JournalError(
                 f"cannot write the log of this run, {self.path}: {error.strerror or error}; "
-                "free some space or set XDG_STATE_HOME"
+                f"{_OTHER_PLACE}"
             ) from error
 
     def _open(self) -> None:
@@ -192,8 +205,9 @@ def tidy(now: float | None = None) -> int:
         if index < KEEP_RUNS and moment - _age_key(path) < KEEP_SECONDS:
             continue
         if _is_over(path):
-            path.unlink(missing_ok=True)
-            removed += 1
+            with suppress(OSError):  # somebody else's, or gone: nothing depends on it
+                path.unlink()
+                removed += 1
     return removed
 
 

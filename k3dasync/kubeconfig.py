@@ -6,6 +6,7 @@ symlinks kept, so that parallel runs lose nothing and nobody reads half a file.
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,17 +56,23 @@ def parse(content: bytes, origin: str) -> Config:
     try:
         config = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except yaml.YAMLError as error:
-        raise KubeconfigError(f"cannot read {origin}: it is not YAML: {error}") from error
+        words = " ".join(str(error).split())
+        raise KubeconfigError(f"cannot read {origin}: it is not YAML: {words}") from error
     if config is None:
         return {}
-    if not isinstance(config, dict) or not all(
-        isinstance(config.get(part) or [], list) for part in _PARTS
-    ):
+    if not isinstance(config, dict) or not all(_has_names(config.get(part)) for part in _PARTS):
         raise KubeconfigError(f"cannot read {origin}: it is not a kubeconfig")
     return config
 
 
 _PARTS = ("clusters", "contexts", "users")
+
+
+def _has_names(entries: object) -> bool:
+    return entries is None or (
+        isinstance(entries, list)
+        and all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries)
+    )
 
 
 def dump(config: Config) -> bytes:
@@ -150,8 +157,9 @@ def default_path() -> Path:
     named = list(dict.fromkeys(filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))))
     if len(named) > 1:
         raise KubeconfigError(
-            f"KUBECONFIG names {len(named)} files; set it to one, or pass "
-            "--kubeconfig-update-default=false and use: k3dasync kubeconfig get"
+            f"KUBECONFIG names {len(named)} files, and which one to change is not to be guessed; "
+            "set it to one of them, or name a file (create: --kubeconfig-update-default=false, "
+            "then k3dasync kubeconfig merge -o FILE)"
         )
     return Path(named[0]) if named else Path.home() / ".kube" / "config"
 
@@ -173,19 +181,54 @@ def files_with(cluster: str) -> tuple[str, ...]:
 
 def own_path(cluster: str) -> Path:
     """Return the file that holds one cluster alone, where k3d has it."""
-    base = os.environ.get("XDG_CONFIG_HOME")
-    directory = Path(base) if base else Path.home() / ".config"
+    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    directory = base if base.is_absolute() else Path.home() / ".config"
     return directory / "k3d" / f"kubeconfig-{cluster}.yaml"
 
 
 def load(path: Path) -> Config:
     """Read a kubeconfig file; an absent one is empty. Raises KubeconfigError if it is none."""
+    _refuse_special(path)
     try:
         return parse(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise KubeconfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise KubeconfigError if a device, pipe or directory is there.
+
+    Reading a pipe can hang, and replacing a device would take it from the whole system.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise KubeconfigError(f"cannot use {path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise KubeconfigError(f"cannot use {path} as a kubeconfig: it is {kind}")
+
+
+def refuse_if_not_writable(path: Path) -> None:
+    """Raise KubeconfigError if the file could not be replaced; leaves no trace.
+
+    For before a cluster is made: to find out at its end would cost minutes.
+    """
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise KubeconfigError(
+            f"cannot write {path}: {error.strerror}; set KUBECONFIG to another file, "
+            "or pass --kubeconfig-update-default=false"
+        ) from error
 
 
 def target(*, switch: bool) -> Target:
@@ -197,6 +240,7 @@ def target(*, switch: bool) -> Target:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    _refuse_special(path)
     key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     with lock_file(state_dir() / "locks" / f"kubeconfig-{key}", wait=True):
         yield
@@ -212,6 +256,7 @@ def _change(path: Path, change: Callable[[Config], Config]) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Replace a file in one step, mode 0600; a symlink keeps pointing to the changed file."""
+    _refuse_special(path)
     real = path.resolve()
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
@@ -237,11 +282,8 @@ def remove_from(path: str, cluster: str, previous: str | None = None) -> bool:
 
     The cluster's own file goes as a whole.
     """
-    if not Path(path).exists():
-        return False
     if Path(path) == own_path(cluster).absolute():
-        Path(path).unlink(missing_ok=True)
-        return True
+        return _remove(Path(path))
     found = False
 
     def change(base: Config) -> Config:
@@ -249,5 +291,16 @@ def remove_from(path: str, cluster: str, previous: str | None = None) -> bool:
         found = has_entries(base, cluster)
         return without(base, cluster, previous) if found else base
 
-    _change(Path(path), change)
+    if os.path.lexists(path):  # else its lock would be made in vain
+        _change(Path(path), change)
     return found
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise KubeconfigError(f"cannot remove {path}: {error.strerror}") from error
+    return True

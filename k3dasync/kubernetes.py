@@ -27,11 +27,6 @@ class NodeStatus:
     is_ready: bool
     reason: str = ""
 
-    @property
-    def says(self) -> str:
-        """What the API says of it, for people."""
-        return "Ready" if self.is_ready else f"NotReady ({self.reason or 'no condition yet'})"
-
 
 Nodes = Mapping[str, NodeStatus]
 

@@ -56,6 +56,20 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
 
 
+_IMAGE = re.compile(
+    r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?/)?"
+    r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*"
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+"""The grammar of image references, as in distribution's `reference` package."""
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""The engine's own rule for names."""
+_OWN_NETWORKS = {
+    "host": "every node needs its own address",
+    "none": "nodes could not reach each other",
+    "bridge": "the engine's default network gives no fixed addresses and resolves no names",
+}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -71,10 +85,12 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         raise SpecError(f"--agents is {spec.agents}, expected 0 or more")
     if spec.servers + spec.agents > MAX_NODES:
         raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
-    if not spec.image or re.search(r"\s", spec.image):
-        raise SpecError(f"--image {spec.image!r} is not an image name")
-    if spec.network == "host":
-        raise SpecError("--network host is not supported: every node needs its own address")
+    if not _IMAGE.fullmatch(spec.image):
+        raise SpecError(f"--image {spec.image!r} is not an image name, expected [HOST/]NAME[:TAG]")
+    if spec.network in _OWN_NETWORKS:
+        raise SpecError(f"--network {spec.network} is not supported: {_OWN_NETWORKS[spec.network]}")
+    if spec.network is not None and not _NETWORK.fullmatch(spec.network):
+        raise SpecError(f"--network {spec.network!r} is not the name of a network")
     if spec.network and spec.subnet:
         raise SpecError("--subnet cannot be used with --network: that network has its own")
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
@@ -88,8 +104,8 @@ def check_name(name: str) -> str:
         raise SpecError(f"cluster name {name} has {len(name)} characters, at most {MAX_NAME}")
     if not _NAME.fullmatch(name):
         raise SpecError(
-            f"cluster name {name!r} is not a hostname: expected small letters, digits and '-', "
-            "not at the ends"
+            f"cluster name {name!r} is not a hostname: expected small letters and digits, "
+            "between them also '-' and '.'"
         )
     return name
 
@@ -159,6 +175,21 @@ def parse_subnet(text: str) -> str | None:
         network = ipaddress.IPv4Network(text, strict=False)
     except ValueError as error:
         raise SpecError(f"--subnet {text!r} is not an IPv4 CIDR: {error}") from None
+    if "/" not in text:
+        raise SpecError(f"--subnet {text!r} has no prefix, expected for example {text}/24")
     if network.prefixlen > 29:
         raise SpecError(f"--subnet {text} is too small, expected a prefix of at most /29")
+    for cidr, what in _NOT_FOR_NODES.items():
+        if network.overlaps(ipaddress.IPv4Network(cidr)):
+            raise SpecError(f"--subnet {text} cannot be used: {cidr} is {what}")
     return str(network)
+
+
+_NOT_FOR_NODES = {
+    "0.0.0.0/8": "for addresses of no network",
+    "127.0.0.0/8": "for every machine itself",
+    "169.254.0.0/16": "for one link only",
+    "224.0.0.0/4": "for multicast",
+    "240.0.0.0/4": "reserved",
+}
+"""IANA's special-purpose registry (RFC 6890). An engine takes some of them, and is harmed."""

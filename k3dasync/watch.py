@@ -1,7 +1,8 @@
 """What is known of a cluster's nodes while it comes up, shared by all tasks that wait for them.
 
 One stream of container events and one watch on the Node objects serve a whole run. Tasks wait
-here, and a node that keeps exiting fails whoever waits for it, with its last words.
+here, and a node that keeps exiting fails whoever waits for it, with its last words; so does one
+that somebody else has stopped or removed.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 import anyio
 
 from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
-from k3dasync.errors import K3dAsyncError, NodeCrashed
+from k3dasync.errors import K3dAsyncError, NodeCrashed, NodeGone
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
-from k3dasync.runtime import ContainerEvent, Runtime
+from k3dasync.runtime import ContainerEvent, Runtime, Status
 
 CRASH_LIMIT = 3
 """Exits of one container that are no accident any more: the engine's restart policy brings it
@@ -35,6 +36,7 @@ class _Exits:
     count: int = 0
     exit_code: int = 0
     is_oom: bool = False
+    is_killed: bool = False
 
 
 class ClusterWatch:
@@ -54,7 +56,7 @@ class ClusterWatch:
         self._host, self._port, self._run = host, port, run
         self._joiners = frozenset(joiners)
         self._exits: dict[str, _Exits] = {}
-        self._crashed: dict[str, NodeCrashed] = {}
+        self._lost: dict[str, NodeCrashed | NodeGone] = {}
         self._nodes: Nodes = {}
         self._credentials: Credentials | None = None
         self._has_credentials = anyio.Event()
@@ -84,10 +86,10 @@ class ClusterWatch:
     ) -> None:
         """Return when *condition* holds; ask it again at each change, and tell *waiting*.
 
-        Raises NodeCrashed if one of the *involved* containers keeps exiting.
+        Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
         while not condition():
-            self._raise_if_crashed(involved)
+            self._raise_if_lost(involved)
             waiting()
             await self._changed.wait()
 
@@ -96,19 +98,23 @@ class ClusterWatch:
     ) -> None:
         """Return when *probe* says yes; for what can only be asked.
 
-        Raises NodeCrashed if one of the *involved* containers keeps exiting.
+        Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
         pause = FIRST_PAUSE
         while not await probe():
-            self._raise_if_crashed(involved)
+            self._raise_if_lost(involved)
             with anyio.move_on_after(pause):
                 await self._changed.wait()
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
-    def _raise_if_crashed(self, involved: Collection[str]) -> None:
+    def raise_if_any_lost(self) -> None:
+        """Raise NodeCrashed or NodeGone if a node was lost while nobody waited for it."""
+        self._raise_if_lost(self._lost)
+
+    def _raise_if_lost(self, involved: Collection[str]) -> None:
         for name in involved:
-            if name in self._crashed:
-                raise self._crashed[name]
+            if name in self._lost:
+                raise self._lost[name]
 
     def _tell(self) -> None:
         self._changed.set()
@@ -118,47 +124,67 @@ class ClusterWatch:
         while True:
             try:
                 async with self._runtime.container_events({LABEL_RUN: self._run}) as stream:
-                    await self._count_restarts()
+                    await self._catch_up()
                     async for event in stream:
                         await self._note(event)
             except K3dAsyncError:
                 pass  # asked again below: the end of a stream proves nothing, nor does its failure
             await anyio.sleep(RECONNECT_PAUSE)
 
-    async def _count_restarts(self) -> None:
-        """Catch up with what happened while no stream was open."""
-        for state in await self._runtime.containers({LABEL_RUN: self._run}):
+    async def _catch_up(self) -> None:
+        """Find out what happened while no stream was open."""
+        found = await self._runtime.containers({LABEL_RUN: self._run})
+        for name in self._exits.keys() - {state.name for state in found}:
+            self._lose(name, NodeGone(name, "removed"))
+        for state in found:
             if state.labels.get(LABEL_ROLE) in set(Role):
                 detail = await self._runtime.inspect_container(state.name)
                 exits = self._exits.setdefault(state.name, _Exits())
                 if detail.restarts > exits.count:
                     exits.count, exits.exit_code = detail.restarts, detail.exit_code
                     await self._judge(state.name, exits)
+                if state.status is Status.EXITED:  # one that the engine brings back is restarting
+                    self._lose(state.name, NodeGone(state.name, "stopped"))
 
     async def _note(self, event: ContainerEvent) -> None:
         exits = self._exits.setdefault(event.name, _Exits())
-        if event.action == "oom":
-            exits.is_oom = True
-        elif event.action == "die":
-            exits.count += 1
-            exits.exit_code = event.exit_code or 0
-            await self._judge(event.name, exits)
+        match event.action:
+            case "oom":
+                exits.is_oom = True
+            case "kill":  # the engine sends a signal for somebody; we never ask it to
+                exits.is_killed = True
+            case "start":
+                exits.is_killed = False
+            case "die" if exits.is_killed:  # and then its restart policy does not count
+                self._lose(event.name, NodeGone(event.name, "stopped"))
+            case "die":
+                exits.count += 1
+                exits.exit_code = event.exit_code or 0
+                await self._judge(event.name, exits)
+            case "destroy":
+                self._lose(event.name, NodeGone(event.name, "removed"))
+            case _:
+                pass
 
     async def _judge(self, name: str, exits: _Exits) -> None:
         limit = JOINER_CRASH_LIMIT if name in self._joiners else CRASH_LIMIT
-        if name in self._crashed or (exits.count < limit and not exits.is_oom):
+        if name in self._lost or (exits.count < limit and not exits.is_oom):
             return
         try:
             log = await self._runtime.logs(name, tail=40)
         except K3dAsyncError:
             log = ()
-        self._crashed[name] = NodeCrashed(
+        error = NodeCrashed(
             name,
             exits=exits.count,
             exit_code=exits.exit_code,
             oom=exits.is_oom,
             log=last_words(log),
         )
+        self._lose(name, error)
+
+    def _lose(self, name: str, error: NodeCrashed | NodeGone) -> None:
+        self._lost.setdefault(name, error)
         self._tell()
 
     async def _follow_nodes(self) -> None:

@@ -1,9 +1,10 @@
 """The flags of create, shared by everything that takes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from k3dasync.images import K3S
 from k3dasync.spec import (
@@ -22,13 +23,22 @@ def _flag(*names: str, help: str) -> Parameter:
     return Parameter(name=names, help=help, negative="")
 
 
+def _number(*names: str, help: str) -> Parameter:
+    return Parameter(name=names, help=help, negative="", converter=_whole)
+
+
+def _whole(_type: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number; cyclopts itself would round 1.5 down."""
+    return int(tokens[0].value)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class CreateFlags:
     """What `create` and whoever plans one can be told."""
 
-    servers: Annotated[int, _flag("--servers", "-s", help="Number of servers.")] = 1
-    agents: Annotated[int, _flag("--agents", "-a", help="Number of agents.")] = 0
+    servers: Annotated[int, _number("--servers", "-s", help="Number of servers.")] = 1
+    agents: Annotated[int, _number("--agents", "-a", help="Number of agents.")] = 0
     image: Annotated[str, _flag("--image", "-i", help="The k3s image.")] = K3S
     network: Annotated[
         str | None,

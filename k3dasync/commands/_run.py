@@ -15,6 +15,7 @@ from k3dasync.backend import Backend
 from k3dasync.errors import K3dAsyncError
 from k3dasync.events import EventSink
 from k3dasync.operations._run import Stop
+from k3dasync.streams import say
 
 ResultT = TypeVar("ResultT")
 
@@ -48,8 +49,8 @@ def run(
 ) -> ResultT:
     """Run an operation to its end and return its result.
 
-    The first SIGINT or SIGTERM asks it to stop, which takes everything back; the second one ends
-    the process at once and prints *to_finish*, the command that does the rest.
+    The first SIGINT, SIGTERM or SIGHUP asks it to stop, which takes everything back; the second
+    one ends the process at once and prints *to_finish*, the command that does the rest.
     """
     opener = backend.find(runtime)
     displays: list[Display] = []
@@ -62,7 +63,8 @@ def run(
             displays.append(progress_display())
         return anyio.run(_main, operation, opener, displays, to_finish)
     finally:
-        for display in displays:
+        # The live view first: what others have to say at their end must not be drawn over.
+        for display in reversed(displays):
             display.close()
 
 
@@ -86,8 +88,13 @@ async def _main(
     stop = Stop()
     results: list[ResultT] = []
     failure: K3dAsyncError | None = None
+    opened: Backend | None = None
+
+    def rest() -> str:
+        return "" if opened is not None and opened.is_rehearsal else to_finish
+
     async with anyio.create_task_group() as group:
-        group.start_soon(_listen, stop, displays, to_finish)
+        group.start_soon(_listen, stop, displays, rest)
         try:
             async with AsyncExitStack() as stack:
                 opened = await stack.enter_async_context(opener())
@@ -101,8 +108,16 @@ async def _main(
     return results[0]
 
 
-async def _listen(stop: Stop, displays: Sequence[Display], to_finish: str) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+def _stop_signals() -> list[signal.Signals]:
+    """Return the signals that ask us to stop: a lost terminal too, unless nohup was used."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    return asked
+
+
+async def _listen(stop: Stop, displays: Sequence[Display], rest: Callable[[], str]) -> None:
+    with anyio.open_signal_receiver(*_stop_signals()) as signals:
         async for number in signals:
             name = signal.Signals(number).name
             if not stop.because:
@@ -111,10 +126,5 @@ async def _listen(stop: Stop, displays: Sequence[Display], to_finish: str) -> No
                 continue
             for display in displays:
                 display.close()
-            say(f"{name}: stopped at once" + (f"; finish with: {to_finish}" if to_finish else ""))
+            say(f"{name}: stopped at once" + (f"; finish with: {rest()}" if rest() else ""))
             os._exit(130)
-
-
-def say(text: str) -> None:
-    """Tell people something, on standard error."""
-    print(text, file=sys.stderr, flush=True)

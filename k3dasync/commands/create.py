@@ -19,8 +19,9 @@ def create(
     """Create a cluster: k3s servers and agents in containers, behind a load balancer."""
     from anyio import current_time
 
-    from k3dasync.commands._run import Session, run, say
+    from k3dasync.commands._run import Session, run
     from k3dasync.operations import create as operation
+    from k3dasync.streams import say
 
     spec = flags.spec(name)
 

@@ -17,10 +17,11 @@ def delete(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """Delete clusters: nodes, network, volumes and kubeconfig entries."""
-    from k3dasync.commands._run import Session, run, say
+    from k3dasync.commands._run import Session, run
     from k3dasync.errors import SpecError
     from k3dasync.operations import delete as operation
     from k3dasync.spec import check_name
+    from k3dasync.streams import say
 
     if all and names:
         raise SpecError("give names or --all, not both")

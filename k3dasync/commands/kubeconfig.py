@@ -16,11 +16,12 @@ def get(*names: str, all: AllFlag = False, runtime: RuntimeFlag = "docker") -> N
     """Print the kubeconfigs of clusters."""
     from k3dasync import kubeconfig
     from k3dasync.errors import SpecError
+    from k3dasync.streams import show
 
     if all == bool(names):
         raise SpecError("give the names of clusters, or --all")
     for config in _fetch(None if all else names, runtime).values():
-        print(f"---\n{kubeconfig.dump(config).decode()}", end="")
+        show(f"---\n{kubeconfig.dump(config).decode()}".removesuffix("\n"))
 
 
 def merge(
@@ -62,15 +63,15 @@ def merge(
     """Write kubeconfigs of clusters into files, and print the files' names."""
     from k3dasync import kubeconfig
     from k3dasync.errors import SpecError
+    from k3dasync.streams import show
 
-    if output is not None and kubeconfig_merge_default:
-        raise SpecError("give --output or --kubeconfig-merge-default, not both")
     if all and names:
         raise SpecError("give names or --all, not both")
+    _check_output(output, into_default=kubeconfig_merge_default)
     written: list[str] = []
     for name, config in _fetch(None if all else names or (DEFAULT_NAME,), runtime).items():
         if output == "-":
-            print(kubeconfig.dump(config).decode(), end="")
+            show(kubeconfig.dump(config).decode().removesuffix("\n"))
             continue
         path = _target(name, output, into_default=kubeconfig_merge_default)
         # Of several clusters only the first one replaces the file, the others join it there.
@@ -81,7 +82,16 @@ def merge(
             kubeconfig.merge_into(str(path), config, switch=switch, update=update)
         written.append(str(path))
     if written:
-        print(os.pathsep.join(dict.fromkeys(written)))
+        show(os.pathsep.join(dict.fromkeys(written)))
+
+
+def _check_output(output: str | None, *, into_default: bool) -> None:
+    from k3dasync.errors import SpecError
+
+    if output == "":
+        raise SpecError("--output is empty: expected a path, or - for standard output")
+    if output is not None and into_default:
+        raise SpecError("give --output or --kubeconfig-merge-default, not both")
 
 
 def _target(name: str, output: str | None, *, into_default: bool) -> Path:

@@ -27,10 +27,11 @@ def list_clusters(
     from k3dasync import backend
     from k3dasync.errors import SpecError
     from k3dasync.operations import listing
+    from k3dasync.streams import show
 
     how = output.lower()
     if how not in {"table", "json", "yaml"}:
-        raise SpecError(f"--output {output}: expected table, json or yaml")
+        raise SpecError(f"--output {output!r}: expected table, json or yaml")
 
     async def perform() -> str:
         async with backend.reading(runtime) as engine:
@@ -41,7 +42,7 @@ def list_clusters(
 
     text = anyio.run(perform)
     if text:
-        print(text)
+        show(text)
 
 
 def _structured(value: object, how: str) -> str:

@@ -21,6 +21,7 @@ def plan_create(
     from k3dasync import drawing
     from k3dasync.commands._run import Session, run
     from k3dasync.operations import create as operation
+    from k3dasync.streams import show
 
     spec = flags.spec(name)
 
@@ -28,4 +29,4 @@ def plan_create(
         decision = await operation.plan(spec, backend=session.backend)
         return drawing.draw(decision.plan, output)
 
-    print(run(perform, runtime=runtime))
+    show(run(perform, runtime=runtime))

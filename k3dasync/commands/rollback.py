@@ -5,9 +5,10 @@ from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 
 def rollback(name: str, /, *, events: EventsFlag = None, runtime: RuntimeFlag = "docker") -> None:
     """Take back what a run that was killed, or that kept everything, has left."""
-    from k3dasync.commands._run import Session, run, say
+    from k3dasync.commands._run import Session, run
     from k3dasync.operations import rollback as operation
     from k3dasync.spec import check_name
+    from k3dasync.streams import say
 
     check_name(name)
 

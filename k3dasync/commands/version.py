@@ -6,13 +6,19 @@ from cyclopts import Parameter
 
 
 def version(
-    *, output: Annotated[str, Parameter(name=["--output", "-o"], help="json for a machine.")] = ""
+    *,
+    output: Annotated[str, Parameter(name=["--output", "-o"], help="text or json.")] = "text",
 ) -> None:
     """Print our version and the default k3s version."""
     from k3dasync import __version__
+    from k3dasync.errors import SpecError
     from k3dasync.images import K3S_VERSION
+    from k3dasync.streams import show
 
-    if output.lower() == "json":
-        print(f'{{"k3dasync":"{__version__}","k3s":"{K3S_VERSION}"}}')
+    how = output.lower()
+    if how not in {"text", "json"}:
+        raise SpecError(f"--output {output!r}: expected text or json")
+    if how == "json":
+        show(f'{{"k3dasync":"{__version__}","k3s":"{K3S_VERSION}"}}')
     else:
-        print(f"k3dasync version {__version__}\nk3s version {K3S_VERSION} (default)")
+        show(f"k3dasync version {__version__}\nk3s version {K3S_VERSION} (default)")

@@ -161,6 +161,7 @@ class Machine:
         if process is None:
             return
         takes = self.latency.engine.stop
+        self.tell("kill", container)
         if grace is not None and (grace == 0 or grace < takes.idle):
             await anyio.sleep(grace)
             process.end(KILLED)
@@ -173,6 +174,7 @@ class Machine:
         """End a container's process at once and for good."""
         process = self.process(container)
         if process is not None:
+            self.tell("kill", container)
             process.end(code)
             await process.ended.wait()
 

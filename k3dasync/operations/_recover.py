@@ -65,7 +65,7 @@ async def _take_back(past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSi
         emitter.emit(
             events.RunFailed,
             seconds=round(emitter.now(), 6),
-            code="ABANDONED",
+            code=events.ABANDONED,
             cause="the process that ran it is gone",
             rolled_back=True,
             left=left,

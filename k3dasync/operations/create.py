@@ -5,6 +5,7 @@ import socket
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import anyio
 
@@ -22,6 +23,7 @@ from k3dasync.errors import (
     DeadlineExceeded,
     Interrupted,
     K3dAsyncError,
+    PortTaken,
     RollbackIncomplete,
     SpecError,
     TaskFailed,
@@ -121,7 +123,9 @@ def kubeconfig_target(spec: ClusterSpec, backend: Backend) -> kubeconfig.Target 
     """Return the file to merge into; raises KubeconfigError now rather than after minutes."""
     if not spec.kubeconfig_update_default or backend.is_rehearsal:
         return None
-    return kubeconfig.target(switch=spec.kubeconfig_switch_context)
+    found = kubeconfig.target(switch=spec.kubeconfig_switch_context)
+    kubeconfig.refuse_if_not_writable(Path(found.path))
+    return found
 
 
 async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
@@ -232,6 +236,10 @@ class _Create:
                     raise
                 again = refused.after(error.cause, self._spec, decision.cluster)
                 if again is None:
+                    if isinstance(error.cause, PortTaken):
+                        error.add_note(
+                            "that port was asked for: free it, or pass another --api-port"
+                        )
                     raise
                 refused, because = again, str(error.cause)
                 await self._undo_plan()
@@ -296,6 +304,7 @@ class _Create:
         )
         try:
             await forward.walk(beside=watch.follow)
+            watch.raise_if_any_lost()
         finally:
             self._cut = forward.cut
 

@@ -1,6 +1,7 @@
 """What is there: clusters as rows, and as k3d's JSON."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -96,7 +97,7 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
             for binding in detail.bindings
         },
         "restart": True,
-        "created": node.created,
+        "created": datetime.fromtimestamp(node.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "runtimeLabels": {key: shown(key, value) for key, value in sorted(labels.items())},
         "Networks": sorted(node.addresses),
         "State": {

@@ -1,38 +1,49 @@
 """One JSON line an event, to a file, a descriptor or standard output."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from k3dasync.errors import SpecError
 from k3dasync.events import AnyEvent, encode
+from k3dasync.streams import say
 
 
 class JsonLines:
-    """Writes each event in one call. A reader that has gone away does not stop the run."""
+    """Writes each event in one call. What cannot be written does not stop the run.
+
+    At its end people are told of it, unless it was a reader who had seen enough.
+    """
 
     def __init__(self, descriptor: int, *, owned: bool) -> None:
         self._descriptor, self._owned = descriptor, owned
-        self._is_broken = False
+        self._broken: OSError | None = None
 
     def write(self, event: AnyEvent) -> None:
-        if self._is_broken:
+        if self._broken is not None:
             return
         rest = encode(event)
         try:
             while rest:  # a pipe may take part of a long line
                 rest = rest[os.write(self._descriptor, rest) :]
-        except OSError:
-            self._is_broken = True
+        except OSError as error:
+            self._broken = error
 
     def close(self) -> None:
         """Close the file, if it is ours."""
+        if self._broken is not None and not isinstance(self._broken, BrokenPipeError):
+            say(f"warning: --events: not all of them are written: {self._broken.strerror}")
+            self._broken = BrokenPipeError()  # once
         if self._owned:
-            os.close(self._descriptor)
             self._owned = False
+            with suppress(OSError):  # closed all the same
+                os.close(self._descriptor)
 
 
 def open_sink(target: str) -> JsonLines:
     """Open `PATH`, `-` for standard output or `fd:N`; raises SpecError if that cannot be."""
+    if not target:
+        raise SpecError("--events is empty: expected a path, - or fd:NUMBER")
     if target == "-":
         return JsonLines(1, owned=False)
     if target.startswith("fd:"):

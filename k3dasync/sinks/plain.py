@@ -5,6 +5,7 @@ from typing import TextIO
 
 from k3dasync import events
 from k3dasync.events import AnyEvent
+from k3dasync.streams import silence
 
 
 def megabytes(done: int, total: int | None) -> str:
@@ -37,6 +38,8 @@ def sentence(event: AnyEvent) -> str | None:
             return f"{event.task}: cannot be undone: {event.error}"
         case events.RunDone():
             return f"done in {event.seconds:.1f} s"
+        case events.RunFailed(code=events.ABANDONED):
+            return f"taken back after {event.seconds:.1f} s"
         case events.RunFailed():
             return f"failed after {event.seconds:.1f} s"
         case _:
@@ -57,7 +60,7 @@ class Plain:
         try:
             print(f"[{event.t:7.2f}] {text}", file=self._stream, flush=True)
         except (OSError, ValueError):
-            return  # a display nobody reads any more
+            silence(self._stream)  # nobody reads it any more
 
     def _is_repetition(self, event: AnyEvent) -> bool:
         """Say whether the same has just been said of another task: ten agents wait alike."""

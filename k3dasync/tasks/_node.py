@@ -60,7 +60,9 @@ async def _owner(context: Context, name: str) -> str:
         return "another container"  # gone again, or not to be seen: the conflict stands
     if labels.get("app") != APP["app"]:
         return "a container that is not part of a cluster"
-    return f"a node of cluster {labels.get(LABEL_CLUSTER)}"
+    run = labels.get(LABEL_RUN)
+    whose = f", made by run {run} at the same time" if run else ""
+    return f"a node of cluster {labels.get(LABEL_CLUSTER)}{whose}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,7 @@ class AwaitReady:
     """Wait until the node's Node object is Ready, as the Kubernetes API says."""
 
     node: Node
+    involved: tuple[str, ...]
     needs: frozenset[TaskId]
 
     @property
@@ -115,9 +118,13 @@ class AwaitReady:
 
         def waiting() -> None:
             status = watch.node(name)
-            context.report.waiting(status.says if status else "the node to register")
+            context.report.waiting(
+                f"the node to be Ready: {status.reason or 'no condition yet'}"
+                if status
+                else "the node to register"
+            )
 
-        await watch.until(is_ready, involved=(name,), waiting=waiting)
+        await watch.until(is_ready, involved=self.involved, waiting=waiting)
 
 
 def create(cluster: Cluster, node: Node) -> CreateContainer:
@@ -147,4 +154,11 @@ def ready(cluster: Cluster, node: Node) -> list[AwaitReady]:
     if cluster.wait is not WaitLevel.NODES:
         return []
     needs = frozenset({_ids.start(node.name), _ids.api(cluster.name)})
-    return [AwaitReady(node=node, needs=needs)]
+    involved = (node.name, *way_to_api(cluster))
+    return [AwaitReady(node=node, involved=tuple(dict.fromkeys(involved)), needs=needs)]
+
+
+def way_to_api(cluster: Cluster) -> tuple[str, ...]:
+    """Return the containers without which the API cannot be reached."""
+    first = cluster.servers[0]
+    return tuple(dict.fromkeys((first.name, (cluster.loadbalancer or first).name)))

@@ -79,6 +79,7 @@ class AwaitJoined:
     """
 
     node: Node
+    involved: tuple[str, ...]
     needs: frozenset[TaskId]
 
     @property
@@ -97,7 +98,7 @@ class AwaitJoined:
         watch, name = context.watch, self.node.name
         await watch.until(
             lambda: watch.node(name) is not None,
-            involved=(name,),
+            involved=self.involved,
             waiting=lambda: context.report.waiting("etcd to make it a member"),
         )
 
@@ -106,7 +107,7 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
     """Yield the servers' tasks: the init server first, then the chain of joins."""
     first = cluster.servers[0]
     published = cluster.loadbalancer or first
-    involved = tuple(dict.fromkeys((first.name, published.name)))
+    involved = _node.way_to_api(cluster)
     for node in cluster.servers:
         yield _node.create(cluster, node)
     yield _node.StartContainer(node=first, needs=frozenset({_ids.container(first.name)}))
@@ -137,5 +138,7 @@ def _joins(cluster: Cluster, joining: tuple[Node, ...]) -> Iterator[ClusterTask]
         if index + 1 < len(joining):
             previous = _ids.join(node.name)
             yield AwaitJoined(
-                node=node, needs=frozenset({_ids.start(node.name), _ids.api(cluster.name)})
+                node=node,
+                involved=(node.name, *_node.way_to_api(cluster)),
+                needs=frozenset({_ids.start(node.name), _ids.api(cluster.name)}),
             )

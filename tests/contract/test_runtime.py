@@ -478,6 +478,26 @@ async def test_a_restart_shows_in_the_events(bench: Bench) -> None:
     assert 1 == (await bench.runtime.inspect_container(name)).restarts
 
 
+@pytest.mark.parametrize("how", ["stop", "remove"])
+async def test_an_end_that_was_asked_for_shows_in_the_events(bench: Bench, how: str) -> None:
+    """First the signal, then the death: that tells it from a crash, which is brought back."""
+    name = await bench.run_with_log(await bench.network(), "up")
+    seen: list[str] = []
+    with anyio.fail_after(EVENT_TIMEOUT):
+        async with bench.runtime.container_events(bench.labels) as events:
+            if how == "stop":
+                await bench.runtime.stop_container(name, grace=0)
+            else:
+                await bench.runtime.remove_container(name, bench.labels)
+            async for event in events:
+                if event.action in {"kill", "die", "destroy"}:
+                    seen.append(event.action)
+                if event.action == ("die" if how == "stop" else "destroy"):
+                    break
+
+    assert ["kill", "die"] == list(dict.fromkeys(seen))[:2]
+
+
 async def test_events_are_those_of_the_labels(bench: Bench) -> None:
     """Other containers are not heard of."""
     network = await bench.network()

@@ -213,7 +213,7 @@ def test_a_node_that_is_never_ready_ends_with_the_deadline(
     created = cli.create(own_name, "--agents", "1", "--timeout", "8s")
 
     assert 124 == created.code
-    assert f"ready:k3d-{own_name}-agent-0 (NotReady" in created.error
+    assert f"ready:k3d-{own_name}-agent-0 (the node to be Ready" in created.error
     assert [] == everything_of(own_name)
 
 

@@ -208,12 +208,51 @@ async def test_a_node_that_crashes_fails_the_create_at_once() -> None:
         assert one.log[-1].t < 60
 
 
+class Until:
+    """A sink that tells when a task is done."""
+
+    def __init__(self, task: str) -> None:
+        self._task, self.is_done = task, anyio.Event()
+
+    def write(self, event: events.AnyEvent) -> None:
+        if isinstance(event, events.TaskDone) and event.task == self._task:
+            self.is_done.set()
+
+
+@virtual_time
+@pytest.mark.parametrize("node", ["agent-0", "serverlb", "server-1"])
+@pytest.mark.parametrize("how", ["stop", "kill", "remove"])
+async def test_a_node_that_somebody_else_ends_fails_the_create_at_once(node: str, how: str) -> None:
+    """Nothing brings it back, so nothing is waited for, and the error says whose doing it was."""
+    name = f"k3d-dev-{node}"
+    started = Until(f"start:{name}")
+    async with world(latency=Latency()) as one, anyio.create_task_group() as group:
+
+        async def meddle() -> None:
+            await started.is_done.wait()
+            if how == "stop":
+                await one.runtime.stop_container(name)
+            elif how == "kill":
+                await one.runtime.signal_container(name, "SIGKILL")
+            else:
+                await one.runtime.remove_container(name, {})
+
+        group.start_soon(meddle)
+        with pytest.raises(K3dAsyncError, match=f"{name} was (stopped|removed)") as caught:
+            await create(SPEC, backend=backend_of(one.runtime), sinks=(one.keeper, started))
+
+        assert ("NODE_GONE", 1) == (caught.value.code, caught.value.exit_code)
+        assert one.runtime.is_empty()
+        assert_laws(one.log)
+        assert one.log[-1].t < 60
+
+
 @virtual_time
 async def test_a_deadline_says_what_was_waited_for() -> None:
     """A node that never becomes Ready: exit code 124, its name and the API's reason."""
     order = NodeFault(node="*-agent-0", stage=Stage.READY, trouble=NodeTrouble.STALL)
     async with world(order) as one:
-        with pytest.raises(K3dAsyncError, match=r"k3d-dev-agent-0.*NotReady") as caught:
+        with pytest.raises(K3dAsyncError, match=r"k3d-dev-agent-0.*the node to be Ready") as caught:
             await one.create(ClusterSpec(name="dev", agents=1, timeout=120.0))
 
         assert 124 == caught.value.exit_code

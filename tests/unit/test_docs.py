@@ -68,7 +68,7 @@ def test_every_code_is_described() -> None:
     """A program that reads `code` finds each one in the document."""
     codes = {error.code for error in all_errors() if error.__module__.startswith("k3dasync")}
     sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    codes |= set(re.findall(r'\bcode ?= ?"([A-Z_]+)"', sources))
+    codes |= set(re.findall(r'\bcode ?= ?"([A-Z_]+)"', sources)) | {events.ABANDONED}
     codes |= set(re.findall(r'else "([A-Z_]+)"', sources))
 
     assert {"INTERNAL", "ABANDONED", "NODE_OOM"} <= codes

@@ -10,7 +10,16 @@ from k3dasync import events, journal
 from k3dasync.errors import ClusterBusy, JournalError
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.graph import TaskId
-from k3dasync.journal import Journal, PastRun, cluster_lock, past_runs, read, state_dir, tidy
+from k3dasync.journal import (
+    Journal,
+    PastRun,
+    cluster_lock,
+    lock_file,
+    past_runs,
+    read,
+    state_dir,
+    tidy,
+)
 from k3dasync.undo import RemoveNetwork
 
 TASK = PlannedTask(id=TaskId("network:k3d-c"), undo=RemoveNetwork("k3d-c"))
@@ -96,7 +105,7 @@ def test_logs_are_the_users_alone() -> None:
 def test_a_full_disk_stops_the_run_with_advice() -> None:
     """Without a log nothing may be made."""
     log = Journal(Path("/dev/full"))
-    with pytest.raises(JournalError, match="free some space"):
+    with pytest.raises(JournalError, match="XDG_STATE_HOME"):
         log.write(events.Warned(seq=0, t=0, run="r", cluster=None, text="x"))
     log.close()
 
@@ -145,3 +154,21 @@ def test_tidy_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert 1 == tidy(now=10.0)
     assert paths[1:] == sorted((state_dir() / "runs").glob("*/*"))
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_lock_that_cannot_be_made_is_one_error_with_advice(tmp_path: Path, wait: bool) -> None:
+    """A file where the directory should be, say."""
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(JournalError, match=r"cannot lock .*File exists.*XDG_STATE_HOME"),
+        lock_file(tmp_path / "file" / "x", wait=wait),
+    ):
+        pass
+
+
+def test_a_relative_state_directory_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs must be found again from every working directory."""
+    monkeypatch.setenv("XDG_STATE_HOME", "here")
+
+    assert state_dir().is_absolute()

@@ -1,7 +1,9 @@
 """Kubeconfigs: names, merging, removing, and the file they live in."""
 
+import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import anyio
@@ -172,3 +174,56 @@ def test_half_a_file_is_not_complete() -> None:
 
     assert kubeconfig.is_complete(whole)
     assert not any(kubeconfig.is_complete(whole[:length]) for length in range(len(whole)))
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "directory", "loop", "inside a file"])
+def test_what_is_no_file_is_refused_and_left_as_it_is(tmp_path: Path, kind: str) -> None:
+    """A pipe would hang, and a device must not be replaced by a file."""
+    path = tmp_path / "config"
+    match kind:
+        case "device":
+            path = Path("/dev/null")
+        case "pipe":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+        case _:
+            path.touch()
+            path = path / "config"
+    for use in (
+        lambda: kubeconfig.load(path),
+        lambda: kubeconfig.write(path, b"x"),
+        lambda: kubeconfig.merge_into(str(path), entries(), switch=True),
+    ):
+        with pytest.raises(KubeconfigError, match="cannot use"):
+            use()
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_file_that_cannot_be_written_is_found_out_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the nearest directory that is there, without leaving anything."""
+    kubeconfig.refuse_if_not_writable(tmp_path / "a" / "b" / "config")
+    assert not (tmp_path / "a").exists()
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(KubeconfigError, match=r"Read-only.*KUBECONFIG"):
+        kubeconfig.refuse_if_not_writable(tmp_path / "config")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"clusters: [1]", b"users: [{}]", b"[]", b"a: [", b"\xff\xfe\x00", b"\x00"],
+)
+def test_what_is_no_kubeconfig_is_one_line(content: bytes) -> None:
+    """Whatever stands in the file."""
+    with pytest.raises(KubeconfigError, match="cannot read here") as caught:
+        kubeconfig.parse(content, "here")
+
+    assert 1 == len(str(caught.value).splitlines())

@@ -12,7 +12,18 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images"},
-    {"graph", "undo", "jsonlines", "gather", "runtime", "spec", "kubernetes", "etcd", "addresses"},
+    {
+        "streams",
+        "graph",
+        "undo",
+        "jsonlines",
+        "gather",
+        "runtime",
+        "spec",
+        "kubernetes",
+        "etcd",
+        "addresses",
+    },
     {"events", "scheduler", "limits", "entrypoint", "nginx", "backend"},
     {"journal", "cluster", "drawing", "kubernetes_http", "etcd_grpc", "sinks"},
     {"kubeconfig", "watch", "docker", "fake"},

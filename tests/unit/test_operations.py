@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -286,6 +287,23 @@ async def test_the_kubeconfig_is_merged_and_the_context_switched(own_directories
         spec = ClusterSpec(name="c", kubeconfig_update_default=False)
         assert None is (await create(spec, backend=backend)).kubeconfig
         assert "k3d-c" not in path.read_text()
+
+
+async def test_a_state_directory_that_cannot_be_used_is_said_before_anything_is_made(
+    own_directories: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By create, delete and rollback alike."""
+    (own_directories / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(own_directories / "file"))
+    async with engine() as (runtime, backend):
+        for act in (
+            partial(create, SPEC),
+            partial(delete, ["dev"]),
+            partial(rollback, "dev"),
+        ):
+            with pytest.raises(JournalError, match="XDG_STATE_HOME"):
+                await act(backend=backend)
+        assert runtime.is_empty()
 
 
 async def test_a_broken_kubeconfig_is_said_before_anything_is_made(own_directories: Path) -> None:

@@ -12,7 +12,7 @@ from k3dasync.events import AnyEvent, Emitter, PlannedTask
 from k3dasync.graph import TaskId
 from k3dasync.sinks.board import Board, State
 from k3dasync.sinks.jsonl import JsonLines, open_sink
-from k3dasync.sinks.plain import Plain, megabytes
+from k3dasync.sinks.plain import Plain, megabytes, sentence
 from k3dasync.sinks.tty import Tty
 
 PULL, MAKE, START = TaskId("image:k3s"), TaskId("container:a"), TaskId("start:a")
@@ -94,6 +94,30 @@ def test_a_display_that_is_closed_does_not_stop_the_run() -> None:
     stream = io.StringIO()
     stream.close()
     story(Plain(stream))
+
+
+def test_events_that_cannot_be_written_are_told_of_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The run goes on; whoever asked for the file learns that it is not complete."""
+    sink = open_sink("/dev/full")
+    story(sink)
+    sink.close()
+    sink.close()
+
+    assert [
+        "warning: --events: not all of them are written: No space left on device"
+    ] == capsys.readouterr().err.splitlines()
+
+
+def test_a_killed_run_is_taken_back_not_failed() -> None:
+    """Whoever finishes its job reads what has become of it."""
+    emitter = Emitter(run="r", cluster="c", clock=Clock(), journal=None)
+    event = emitter.emit(
+        events.RunFailed, seconds=2.0, code=events.ABANDONED, cause="gone", rolled_back=True
+    )
+
+    assert "taken back after 2.0 s" == sentence(event)
 
 
 def test_the_board_has_a_row_for_each_resource() -> None:

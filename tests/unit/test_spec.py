@@ -72,9 +72,15 @@ def test_subnets_lose_their_host_bits() -> None:
     assert ("10.1.2.0/24", None) == (parse_subnet("10.1.2.3/24"), parse_subnet("auto"))
 
 
-@pytest.mark.parametrize("text", ["10.0.0.0/30", "10.0.0.0/33", "fd00::/64", "bla", ""])
+BAD_SUBNETS = [
+    *("10.0.0.0/30", "10.0.0.0/33", "10.1.0.0", "fd00::/64", "bla", ""),
+    *("127.0.0.0/8", "127.9.0.0/16", "0.0.0.0/0", "224.1.0.0/16", "169.254.3.0/24", "255.0.0.0/8"),
+]
+
+
+@pytest.mark.parametrize("text", BAD_SUBNETS)
 def test_bad_subnets_are_refused(text: str) -> None:
-    """A range too small for a node, of IPv6 or of nothing is refused."""
+    """A range too small for a node, of IPv6, of nothing, or for other things is refused."""
     with pytest.raises(SpecError, match="--subnet"):
         parse_subnet(text)
 
@@ -108,7 +114,14 @@ def test_bad_names(name: str) -> None:
         (ClusterSpec(agents=-1), "--agents is -1"),
         (ClusterSpec(servers=1000, agents=1001), "too many"),
         (ClusterSpec(image=""), "--image"),
+        (ClusterSpec(image="UPPER:x"), "--image"),
+        (ClusterSpec(image="+v1.31"), "--image"),
+        (ClusterSpec(image="a b"), "--image"),
         (ClusterSpec(network="host"), "--network host"),
+        (ClusterSpec(network="bridge"), "--network bridge"),
+        (ClusterSpec(network="none"), "--network none"),
+        (ClusterSpec(network="a/b"), "not the name of a network"),
+        (ClusterSpec(network=""), "not the name of a network"),
         (ClusterSpec(network="n", subnet="10.0.0.0/24"), "--subnet cannot be used"),
         (ClusterSpec(token="a b"), "--token"),
     ],
@@ -117,6 +130,24 @@ def test_what_cannot_be_built_is_refused_by_flag(spec: ClusterSpec, words: str) 
     """The message names the flag."""
     with pytest.raises(SpecError, match=words):
         check(spec)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "k3s",
+        "rancher/k3s:v1.35.5-k3s1",
+        "docker.io/rancher/k3s:v1.35.5-k3s1",
+        "localhost:5000/a/b_c/d-e:T.1_x-2",
+        "[fd00::1]:5000/k3s",
+        f"k3s@sha256:{'a' * 64}",
+        f"REGISTRY.example/k3s:v1@sha256:{'0' * 64}",
+        "e48e51d296f3",
+    ],
+)
+def test_image_references(image: str) -> None:
+    """With host, port, tag and digest, or an image's id."""
+    assert image == check(ClusterSpec(image=image)).image
 
 
 def test_repr_shows_no_token() -> None:

@@ -287,11 +287,12 @@ async def test_events_tell_a_containers_life() -> None:
         await runtime.create_container(idle("one"))
         await runtime.start_container("one")
         await runtime.remove_container("one", OURS)
-        found = [await anext(events) for _ in range(4)]
+        found = [await anext(events) for _ in range(5)]
 
     assert [
         ContainerEvent(action="create", name="one"),
         ContainerEvent(action="start", name="one"),
+        ContainerEvent(action="kill", name="one"),
         ContainerEvent(action="die", name="one", exit_code=137),
         ContainerEvent(action="destroy", name="one"),
     ] == found

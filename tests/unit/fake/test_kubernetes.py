@@ -65,7 +65,7 @@ async def test_nodes_are_followed_from_all_to_every_change() -> None:
                     break
 
     assert ["s0"] == list(first)
-    assert "cni plugin not initialized" in second["a0"].says
+    assert "cni plugin not initialized" in second["a0"].reason
     assert {"s0", "a0"} == set(last)
 
 
