@@ -226,5 +226,7 @@ def _reason(error: Exception) -> str:
         known = isinstance(cause, aiohttp.ClientError)
         return _reason(cause) if known and isinstance(cause, Exception) else error.message
     inner = getattr(error, "os_error", error)
-    words = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return translate.one_line(str(words))
+    words = str(getattr(inner, "strerror", None) or inner) or type(inner).__name__
+    if "strict_host_keys" in words:  # aiodocker's advice to programmers, for a missing file
+        return "the host's key is not known, there is no ~/.ssh/known_hosts"
+    return translate.one_line(words)

@@ -189,6 +189,8 @@ def unavailable(endpoint: Endpoint, reason: str, number: int | None) -> EngineUn
     what_to_do = WHAT_TO_DO
     if number in {errno.EACCES, errno.EPERM}:
         what_to_do = "add yourself to group docker (sudo usermod -aG docker $USER), log in anew"
+    elif endpoint.url.startswith("ssh://"):
+        what_to_do = f"see what ssh itself says: docker -H {endpoint.url} version"
     return EngineUnavailable(
         f"no container engine: {endpoint.shown} ({endpoint.origin}): {reason}; {what_to_do}"
     )

@@ -108,7 +108,7 @@ def refuse_if_taken(world: World, spec: ClusterSpec) -> None:
     for volume in world.volumes:
         if volume.name == volume_name(spec.name):
             if volume.labels.get(LABEL_CLUSTER) == spec.name:
-                raise ClusterExists(spec.name, [f"volume {volume.name}"])
+                raise ClusterExists(spec.name, [f"volume {volume.name}, or it is just being made"])
             raise NameTaken("volume", volume.name, "a volume that is not ours")
     if spec.network is None and world.network(network_name(spec)) is not None:
         raise NameTaken(

@@ -270,7 +270,9 @@ async def test_an_ssh_host_without_known_hosts(
     docker_host: str, own_directories: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither; and nothing else is written to stderr."""
-    assert "ost key" in await refusal({"DOCKER_HOST": "ssh://me@127.0.0.1:1"})
+    said = await refusal({"DOCKER_HOST": "ssh://me@127.0.0.1:1"})
+    assert "the host's key is not known" in said
+    assert said.endswith("docker -H ssh://me@127.0.0.1:1 version")
     assert "" == capfd.readouterr().err
 
 
