@@ -224,9 +224,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiodocker.DockerError):
         cause = error.__context__
         known = isinstance(cause, aiohttp.ClientError)
-        return _reason(cause) if known and isinstance(cause, Exception) else error.message
+        if known and isinstance(cause, Exception):
+            return _reason(cause)
+        if "strict_host_keys" in error.message:  # its advice to programmers, for a missing file
+            return "the host's key is not known, there is no ~/.ssh/known_hosts"
+        return error.message
     inner = getattr(error, "os_error", error)
-    words = str(getattr(inner, "strerror", None) or inner) or type(inner).__name__
-    if "strict_host_keys" in words:  # aiodocker's advice to programmers, for a missing file
-        return "the host's key is not known, there is no ~/.ssh/known_hosts"
-    return translate.one_line(words)
+    words = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+    return translate.one_line(str(words))
