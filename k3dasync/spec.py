@@ -56,21 +56,21 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
 
 
-_IMAGE = re.compile(
+_IMAGE = (
     r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?/)?"
     r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*"
-    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?",
-    re.ASCII,
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{32,})?"
 )
-"""The grammar of image references, as in distribution's `reference` package."""
-_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""The grammar of image references, as in distribution's `reference` package. Compiled when it is
+used: that takes 2 ms, which `--help` need not pay."""
+_NETWORK = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 """The engine's own rule for names."""
 _OWN_NETWORKS = {
     "host": "every node needs its own address",
     "none": "nodes could not reach each other",
     "bridge": "the engine's default network gives no fixed addresses and resolves no names",
 }
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
 def check(spec: ClusterSpec) -> ClusterSpec:
@@ -85,11 +85,11 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         raise SpecError(f"--agents is {spec.agents}, expected 0 or more")
     if spec.servers + spec.agents > MAX_NODES:
         raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
-    if not _IMAGE.fullmatch(spec.image):
+    if not re.fullmatch(_IMAGE, spec.image, re.ASCII):
         raise SpecError(f"--image {spec.image!r} is not an image name, expected [HOST/]NAME[:TAG]")
     if spec.network in _OWN_NETWORKS:
         raise SpecError(f"--network {spec.network} is not supported: {_OWN_NETWORKS[spec.network]}")
-    if spec.network is not None and not _NETWORK.fullmatch(spec.network):
+    if spec.network is not None and not re.fullmatch(_NETWORK, spec.network):
         raise SpecError(f"--network {spec.network!r} is not the name of a network")
     if spec.network and spec.subnet:
         raise SpecError("--subnet cannot be used with --network: that network has its own")
@@ -102,7 +102,7 @@ def check_name(name: str) -> str:
     """Return *name* if a cluster can be called so; raises SpecError if it cannot."""
     if len(name) > MAX_NAME:
         raise SpecError(f"cluster name {name} has {len(name)} characters, at most {MAX_NAME}")
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise SpecError(
             f"cluster name {name!r} is not a hostname: expected small letters and digits, "
             "between them also '-' and '.'"
@@ -122,7 +122,7 @@ def parse_wait(text: str) -> WaitLevel:
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
+_PART = r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)"
 
 
 def parse_duration(text: str, flag: str = "--timeout") -> float | None:
@@ -131,7 +131,8 @@ def parse_duration(text: str, flag: str = "--timeout") -> float | None:
     if word == "0":
         return None
     seconds, position = 0.0, 0
-    while match := _PART.match(word, position):
+    part = re.compile(_PART)
+    while match := part.match(word, position):
         seconds += float(match[1]) * _UNITS[match[2]]
         position = match.end()
     if position != len(word) or not word:

@@ -73,17 +73,21 @@ class CreateFlags:
     ] = True
 
     def spec(self, name: str | None) -> ClusterSpec:
-        """Return what is asked for; raises SpecError if it cannot be understood or built."""
+        """Return what is asked for; raises SpecError if it cannot be understood or built.
+
+        Of network, subnet, token and API port an empty text counts as not given: so does k3d's,
+        and scripts pass variables that may be empty.
+        """
         return check(
             ClusterSpec(
                 name=DEFAULT_NAME if name is None else name,
                 servers=self.servers,
                 agents=self.agents,
                 image=self.image,
-                network=self.network,
-                subnet=parse_subnet(self.subnet) if self.subnet is not None else None,
-                token=self.token,
-                api_port=ApiPort() if self.api_port is None else parse_api_port(self.api_port),
+                network=self.network or None,
+                subnet=parse_subnet(self.subnet) if self.subnet else None,
+                token=self.token or None,
+                api_port=parse_api_port(self.api_port) if self.api_port else ApiPort(),
                 loadbalancer=not self.no_lb,
                 rollback=not self.no_rollback,
                 wait=parse_wait(self.wait),

@@ -147,6 +147,11 @@ def test_an_empty_list_is_a_header(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[]\n" == capsys.readouterr().out
 
 
+def test_empty_texts_count_as_not_given() -> None:
+    """As with k3d: scripts pass variables that may be empty."""
+    assert 0 == rehearse("--network=", "--subnet", "", "--token=", "--api-port", "")
+
+
 @pytest.mark.parametrize("how", ["text", "json", "mermaid", "dot"])
 def test_plan_prints_the_graph_and_nothing_else(
     how: str, capsys: pytest.CaptureFixture[str]
