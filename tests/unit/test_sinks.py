@@ -1,19 +1,16 @@
-"""Displays and streams: what they show, and that they never stop a run."""
+"""Lines and streams: what they say, and that they never stop a run."""
 
 import io
 import os
 from collections.abc import Sequence
 
 import pytest
-from rich.console import Console
 
 from k3dasync import events
 from k3dasync.events import AnyEvent, Emitter, PlannedTask
 from k3dasync.graph import TaskId
-from k3dasync.sinks.board import Board, State
 from k3dasync.sinks.jsonl import JsonLines, open_sink
 from k3dasync.sinks.plain import Plain, megabytes, sentence
-from k3dasync.sinks.tty import Tty
 
 PULL, MAKE, START = TaskId("image:k3s"), TaskId("container:a"), TaskId("start:a")
 PLAN = (
@@ -118,73 +115,6 @@ def test_a_killed_run_is_taken_back_not_failed() -> None:
     )
 
     assert "taken back after 2.0 s" == sentence(event)
-
-
-def test_the_board_has_a_row_for_each_resource() -> None:
-    """Tasks of one resource share its row, and the row says what it is doing or waits for."""
-    board = Board()
-    for event in story(ends=False):
-        board.write(event)
-    rows = dict(board.rows())
-
-    assert {"k3s": [PULL], "a": [MAKE, START]} == {
-        name: [cell.task.id for cell in cells] for name, cells in rows.items()
-    }
-    assert "pulling 5.0 of 9.0 MB (2.5 s)" == board.says(rows["k3s"], 2.5)
-    assert "needs image:k3s" == board.says(rows["a"], 2.5)
-    assert (1, 2) == (board.count(State.RUNNING), board.count(State.PLANNED))
-
-
-def test_every_start_on_the_board_has_an_end() -> None:
-    """After the run nothing is running."""
-    board = Board()
-    for event in story():
-        board.write(event)
-
-    assert 0 == board.count(State.RUNNING, State.UNDOING)
-    assert ["mind the gap"] == board.notes
-    assert "failed after 6.5 s" == board.ended
-
-
-def test_the_terminal_shows_rows_and_gives_itself_back() -> None:
-    """The live view draws resources with their tasks, and leaves the cursor visible."""
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=100, height=30)
-    tty = Tty(console)
-    for event in story(ends=False):
-        tty.write(event)
-    console.print(tty._render())
-    drawn = stream.getvalue()
-    tty.close()
-
-    assert "create c: 0 of 3 tasks" in drawn
-    assert "pulling 5.0 of 9.0 MB" in drawn
-    assert "needs image:k3s" in drawn
-    assert "\x1b[?25h" in stream.getvalue()
-    tty.close()
-
-
-def test_a_small_terminal_shows_what_is_not_finished() -> None:
-    """Finished rows make room."""
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=4)
-    tty = Tty(console)
-    plan = [PlannedTask(id=TaskId(f"start:n{number}")) for number in range(50)]
-    board = Board()
-    board._plan(tuple(plan))
-    with console.capture() as capture:
-        console.print(tty._board(board, 1.0, 6))
-
-    assert len(capture.get().splitlines()) <= 8
-
-
-def test_warnings_stay_on_the_terminal_after_the_run() -> None:
-    """The view goes, what the user should know stays."""
-    stream = io.StringIO()
-    tty = Tty(Console(file=stream, force_terminal=True, width=100))
-    story(tty)
-    tty.close()
-
-    assert "warning: mind the gap" in stream.getvalue()
 
 
 def test_json_lines_are_whole_and_equal() -> None:
