@@ -13,6 +13,7 @@ from benchmarks.options import Options, Shape
 from benchmarks.table import Report, Row
 from k3dasync.backend import Backend
 from k3dasync.fake import Cost, FakeRuntime, Latency, backend_of
+from k3dasync.limits import Limits
 from k3dasync.operations.create import create, plan
 from k3dasync.spec import ClusterSpec
 
@@ -96,10 +97,13 @@ def _k3d(pauses: k3d_order.Pauses) -> Callable[[ClusterSpec, Backend], Awaitable
 
 
 async def _seconds(
-    perform: Callable[[ClusterSpec, Backend], Awaitable[None]], shape: Shape, latency: Latency
+    perform: Callable[[ClusterSpec, Backend], Awaitable[None]],
+    shape: Shape,
+    latency: Latency,
+    limits: Limits,
 ) -> float:
     spec = ClusterSpec(name="bench", servers=shape.servers, agents=shape.agents, timeout=None)
-    async with FakeRuntime(latency=latency) as runtime:
+    async with FakeRuntime(latency=latency, limits=limits) as runtime:
         began = anyio.current_time()
         await perform(spec, backend_of(runtime, is_rehearsal=True))
         return anyio.current_time() - began
@@ -111,15 +115,18 @@ def measure(shape: Shape, latency: Latency | None = None) -> Makespan:
 
     latency = latency or Latency()
 
-    def in_virtual_time(perform: Callable[[ClusterSpec, Backend], Awaitable[None]]) -> float:
+    def in_virtual_time(
+        perform: Callable[[ClusterSpec, Backend], Awaitable[None]], limits: Limits
+    ) -> float:
+        arguments = (perform, shape, latency, limits)
         options = {"clock": MockClock(autojump_threshold=0)}
-        return anyio.run(_seconds, perform, shape, latency, backend="trio", backend_options=options)
+        return anyio.run(_seconds, *arguments, backend="trio", backend_options=options)
 
     with _own_state():
         return Makespan(
-            ours=in_virtual_time(_ours),
-            k3d=in_virtual_time(_k3d(k3d_order.Pauses())),
-            k3d_order=in_virtual_time(_k3d(k3d_order.NO_PAUSES)),
+            ours=in_virtual_time(_ours, Limits()),
+            k3d=in_virtual_time(_k3d(k3d_order.Pauses()), k3d_order.UNLIMITED),
+            k3d_order=in_virtual_time(_k3d(k3d_order.NO_PAUSES), k3d_order.UNLIMITED),
             bound=bound(shape, latency),
         )
 

@@ -15,6 +15,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, KUBECONFIG_PATH, LABEL_CLUSTER, LABEL_NETWORK_ID, Cluster, Node
 from k3dasync.errors import KubernetesError, NotFound
 from k3dasync.kubernetes import Credentials, Nodes, credentials_of
+from k3dasync.limits import Limits
 from k3dasync.runtime import File
 
 CONTAINERD, UP = "Containerd is now running", "k3s is up and running"
@@ -36,6 +37,8 @@ class Pauses:
     hosts: float = 1.0
 
 
+UNLIMITED = Limits(pull=0, create=0, start=0, remove=0)
+"""k3d asks the engine for one thing at a time or, where it does not, for all at once."""
 NO_PAUSES = Pauses(server=0.0, loadbalancer=0.0, hosts=0.0)
 
 

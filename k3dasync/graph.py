@@ -31,7 +31,7 @@ class Graph(Generic[MemberT]):
     needs form a circle.
     """
 
-    __slots__ = ("_members", "_needs")
+    __slots__ = ("_members", "_needs", "_urgency")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Graph(Generic[MemberT]):
             id: frozenset(member.needs if needs is None else needs[id])
             for id, member in self._members.items()
         }
+        self._urgency: dict[TaskId, int] | None = None
         self._check()
 
     def _check(self) -> None:
@@ -107,6 +108,21 @@ class Graph(Generic[MemberT]):
                 found.add(need)
             else:
                 stack.extend(self._needs[need])
+        return found
+
+    @property
+    def urgency(self) -> Mapping[TaskId, int]:
+        """For each task, how many tasks wait for it one after the other."""
+        if self._urgency is None:
+            self._urgency = self._chains()
+        return self._urgency
+
+    def _chains(self) -> dict[TaskId, int]:
+        found: dict[TaskId, int] = dict.fromkeys(self._members, 0)
+        # Users before what they need: a task's number is complete when it is passed on.
+        for id in reversed(tuple(TopologicalSorter(self._needs).static_order())):
+            for need in self._needs[id]:
+                found[need] = max(found[need], found[id] + 1)
         return found
 
     def sorter(self) -> TopologicalSorter[TaskId]:

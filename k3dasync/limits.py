@@ -1,13 +1,17 @@
 """How many calls of one kind the engine is asked to do at a time.
 
 The limits sit round single calls, are shared by everything in a process, and are never held while
-something else is waited for. The time a task spends in their queues is told to whoever listens.
+something else is waited for. Where calls queue, the one goes first on which most of what is to come
+depends. The time a task spends in a queue is told to whoever listens.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import itertools
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from heapq import heapify, heappop, heappush
+from typing import Any
 
 import anyio
 
@@ -15,21 +19,27 @@ from k3dasync.errors import SpecError
 
 on_queued: ContextVar[Callable[[float], None] | None] = ContextVar("on_queued", default=None)
 """Told the seconds that the current task has just waited in a queue."""
+urgency: ContextVar[int] = ContextVar("urgency", default=0)
+"""How many tasks, one after the other, wait for the current one."""
+
+
+LEAST_FITTED = 2
+"""On an engine of one CPU: while one call waits for the disk, another can go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Calls of one kind at a time; 0 means no limit. `K3DASYNC_LIMITS` (`start=2,pull=3`)."""
+    """Calls of one kind at a time; 0 means no limit. `K3DASYNC_LIMITS` (`start=2,pull=3`).
+
+    None means as many as the engine has CPUs, for calls that are bound by them. More would take
+    as long together, but each of them longer; and some are waited for by everything else.
+    """
 
     # A pull is bound by the line and unpacks on one core each; the engine's own default is 3.
     pull: int = 3
-    # Nearly free, see the table in docs/limits.md: 14 at once take 0.1 s.
-    create: int = 0
-    # Seconds of a create of 3+10 on two cores, medians of 5 interleaved runs (docs/limits.md):
-    #   start limit   1     2     4     8     none
-    #   create        9.43  8.07  7.73  7.61  7.86    spread of each: 0.3 to 1.1
-    # From 4 on it is all the same; a limit would only cost machines with more cores.
-    start: int = 0
+    create: int | None = None
+    # TABLE
+    start: int | None = None
     # Delete of the same, medians of 8: one at a time 2.63 s, four 1.91 s, no limit 1.91 s.
     remove: int = 0
 
@@ -37,7 +47,7 @@ class Limits:
     def parse(cls, text: str) -> "Limits":
         """Read `kind=number,…`; raises SpecError if a kind or number is none."""
         kinds = [field.name for field in fields(cls)]
-        values: dict[str, int] = {}
+        values: dict[str, Any] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             kind, equals, number = part.partition("=")
             if kind not in kinds or not equals or not number.isdigit():
@@ -50,11 +60,17 @@ class Limiters:
     """The queues of one process, one a kind of call."""
 
     def __init__(self, limits: Limits) -> None:
-        self._queues: Mapping[str, anyio.CapacityLimiter] = {
-            field.name: anyio.CapacityLimiter(number)
-            for field in fields(limits)
-            if (number := getattr(limits, field.name))
-        }
+        self._limits = limits
+        self._queues: dict[str, _Queue] = {}
+        for field in fields(limits):
+            if number := getattr(limits, field.name):
+                self._queues[field.name] = _Queue(number)
+
+    def fit(self, cpus: int) -> None:
+        """Set the limits that are to be as the engine's CPUs; for before the first such call."""
+        for field in fields(self._limits):
+            if getattr(self._limits, field.name) is None and field.name not in self._queues:
+                self._queues[field.name] = _Queue(max(cpus, LEAST_FITTED))
 
     @asynccontextmanager
     async def slot(self, kind: str) -> AsyncIterator[None]:
@@ -64,8 +80,43 @@ class Limiters:
             yield
             return
         began = anyio.current_time()
-        async with queue:
+        await queue.acquire()
+        try:
             listener = on_queued.get()
             if listener is not None:
                 listener(anyio.current_time() - began)
             yield
+        finally:
+            queue.release()
+
+
+class _Queue:
+    """Slots that go to the most urgent of those who wait, among equals to whoever came first."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: list[tuple[int, int, anyio.Event]] = []
+        self._arrivals = itertools.count()
+
+    async def acquire(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn = anyio.Event()
+        entry = (-urgency.get(), next(self._arrivals), turn)
+        heappush(self._waiting, entry)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():  # cancelled in the moment in which it was its turn
+                self.release()
+            else:
+                self._waiting.remove(entry)
+                heapify(self._waiting)
+            raise
+
+    def release(self) -> None:
+        if self._waiting:
+            heappop(self._waiting)[-1].set()
+        else:
+            self._free += 1

@@ -16,7 +16,7 @@ class EngineFacts:
     """What a plan must know of the engine.
 
     `host` is where published ports are reached (empty: this machine). `is_desktop`: the engine
-    runs in a virtual machine that this machine's addresses cannot reach.
+    runs in a virtual machine that this machine's addresses cannot reach. `cpus` may be unknown (0).
     """
 
     id: str
@@ -26,6 +26,7 @@ class EngineFacts:
     is_desktop: bool = False
     name: str = ""
     cgroup_version: str = ""
+    cpus: int = 0
 
     @property
     def is_local(self) -> bool:

@@ -35,7 +35,7 @@ async def walk(
     Raises TaskFailed if a visit raised and *keep_going* is false.
     """
     report = Report()
-    sorter = graph.sorter()
+    sorter, urgency = graph.sorter(), graph.urgency
 
     async def visit_one(member: MemberT) -> None:
         id = member.id
@@ -56,7 +56,8 @@ async def walk(
             start_ready()
 
     def start_ready() -> None:
-        for id in sorter.get_ready():
+        # Those first on which most depends: calls that queue, queue in this order.
+        for id in sorted(sorter.get_ready(), key=urgency.__getitem__, reverse=True):
             group.start_soon(visit_one, graph[id], name=id)
 
     async with anyio.create_task_group() as group:

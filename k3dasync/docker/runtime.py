@@ -103,12 +103,14 @@ class DockerRuntime:
         endpoint = self._engine.endpoint
         with self._asking("ask", "the engine about itself"):
             info = await self._engine.docker.system.info()
-        return translate.facts(
+        found = translate.facts(
             info,
             endpoint=endpoint.shown,
             host=endpoint.host,
             is_foreign_kernel=platform == "darwin",
         )
+        self._limiters.fit(found.cpus)
+        return found
 
     # ---- images
 

@@ -124,6 +124,7 @@ def facts(info: Json, *, endpoint: str, host: str, is_foreign_kernel: bool) -> E
         is_desktop=looks_like_vm or (is_foreign_kernel and not host),
         name=name,
         cgroup_version=str(info.get("CgroupVersion", "")),
+        cpus=int(info.get("NCPU") or 0),
     )
 
 

@@ -88,8 +88,14 @@ class FakeRuntime(Laboratory):
     async def facts(self) -> EngineFacts:
         async with self._calls.read("facts"):
             await self._spend(self.latency.engine.facts)
+            self._calls.fit(self.latency.cores)
             return EngineFacts(
-                id=self._id, endpoint="fake://", version="20.10.24", name="fake", cgroup_version="1"
+                id=self._id,
+                endpoint="fake://",
+                version="20.10.24",
+                name="fake",
+                cgroup_version="1",
+                cpus=self.latency.cores,
             )
 
     # --- images -----------------------------------------------------------------------------

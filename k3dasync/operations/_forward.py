@@ -15,7 +15,7 @@ from k3dasync import events
 from k3dasync.errors import K3dAsyncError, TaskFailed
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.graph import Graph, Identified, TaskId
-from k3dasync.limits import on_queued
+from k3dasync.limits import on_queued, urgency
 from k3dasync.scheduler import Report, walk
 from k3dasync.tasks import TaskReport
 from k3dasync.undo import Undo
@@ -139,6 +139,7 @@ class Forward(Generic[StepT]):
         emitter = self._emitter
         voice = _Voice(emitter, task.id, emitter.now())
         on_queued.set(voice.add_queued)
+        urgency.set(self._graph.urgency[task.id])
         waited = round(voice.started - self._began, 6)
         self._started.add(task.id)
         emitter.emit(events.TaskStarted, task=task.id, waited=waited)

@@ -80,6 +80,13 @@ def test_only_keeps_an_order_that_ran_through_a_dropped_task() -> None:
     assert {"a"} == cut.needs(TaskId("c"))
 
 
+def test_urgency_is_how_many_wait_one_after_the_other() -> None:
+    """The longest chain counts, not the number of all that wait."""
+    some = graph(item("a"), item("b", "a"), item("c", "b", "a"), item("d", "a"), item("e"))
+
+    assert {"a": 2, "b": 1, "c": 0, "d": 0, "e": 0} == some.urgency
+
+
 def test_text_shows_needs_in_the_order_of_planning() -> None:
     """The text form is one line a task, stable enough to compare."""
     assert "a\nb\nc  <- a, b" == str(graph(item("a"), item("b"), item("c", "b", "a")))

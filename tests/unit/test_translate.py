@@ -165,6 +165,7 @@ def test_facts_of_an_engine() -> None:
         "OperatingSystem": "Debian",
         "Name": "vm",
         "CgroupVersion": "2",
+        "NCPU": 8,
     }
     expected = EngineFacts(
         id="ABCD",
@@ -173,6 +174,7 @@ def test_facts_of_an_engine() -> None:
         host="e",
         name="vm",
         cgroup_version="2",
+        cpus=8,
     )
     found = translate.facts(info, endpoint="tcp://e:2375", host="e", is_foreign_kernel=False)
 

@@ -19,7 +19,7 @@ from k3dasync.errors import (
 )
 from k3dasync.fake import FakeRuntime, Latency
 from k3dasync.fake.engine import IMAGE_BYTES
-from k3dasync.limits import Limits
+from k3dasync.limits import Limiters, Limits, on_queued, urgency
 from k3dasync.runtime import ContainerEvent, File, Status, VolumeSpec
 from tests.support import virtual_time
 from tests.unit.fake.lab import IMAGE, INSTANT, NETWORK, OURS, binding, engine, idle
@@ -481,6 +481,53 @@ async def test_limits_are_queues() -> None:
 
     assert pytest.approx(5 * 0.65) == took[1]
     assert took[0] < took[1]
+
+
+@virtual_time
+async def test_a_limit_that_is_not_set_is_the_engines_number_of_cpus() -> None:
+    """Once the engine has been asked; what the user sets stays."""
+    for limits, expected in ((Limits(), 2), (Limits(start=1), 1), (Limits(start=0), 6)):
+        async with FakeRuntime(images=[IMAGE], limits=limits) as runtime:
+            await runtime.facts()
+            await runtime.create_network(NETWORK)
+            for index in range(6):
+                await runtime.create_container(idle(f"c{index}"))
+            waited: list[float] = []
+            async with anyio.create_task_group() as group:
+                for index in range(6):
+                    group.start_soon(start_queued, runtime, f"c{index}", waited)
+
+        assert expected == waited.count(0.0) + 6 - len(waited)
+
+
+async def start_queued(runtime: FakeRuntime, name: str, waited: list[float]) -> None:
+    """Start a container and note how long the call was queued, if there is a queue."""
+    on_queued.set(waited.append)
+    await runtime.start_container(name)
+
+
+@virtual_time
+async def test_the_most_urgent_call_goes_first() -> None:
+    """Among equals whoever came first; a call that is cut while it waits takes no slot."""
+    order: list[str] = []
+    limiters = Limiters(Limits(start=1))
+
+    async def call(name: str, how_urgent: int) -> None:
+        urgency.set(how_urgent)
+        async with limiters.slot("start"):
+            order.append(name)
+            await anyio.sleep(1)
+
+    async with anyio.create_task_group() as group:
+        for name, how_urgent in (("first", 0), ("agent-0", 1), ("agent-1", 1), ("server", 5)):
+            group.start_soon(call, name, how_urgent)
+            await anyio.sleep(0.01)
+        with anyio.move_on_after(0.5):
+            await call("cut", 9)
+
+    assert ["first", "server", "agent-0", "agent-1"] == order
+    with anyio.fail_after(2):
+        await call("free again", 0)
 
 
 async def test_a_snapshot_tells_leaks() -> None:
