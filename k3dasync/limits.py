@@ -38,7 +38,11 @@ class Limits:
     # A pull is bound by the line and unpacks on one core each; the engine's own default is 3.
     pull: int = 3
     create: int | None = None
-    # TABLE
+    # Seconds of a create of 3+10 on two cores, medians of 5 interleaved runs (docs/limits.md):
+    #   start limit     1     2     4     8     none
+    #   without etcd    8.02  6.75  6.43  6.62  6.53    spread of each: 0.5 to 1.0
+    #   a real etcd           11.7  12.8        13.0    spread of each: 1.6 to 1.8
+    # Two are the engine's CPUs there. The joins gain from it: each waits for one start.
     start: int | None = None
     # Delete of the same, medians of 8: one at a time 2.63 s, four 1.91 s, no limit 1.91 s.
     remove: int = 0
