@@ -12,11 +12,15 @@ import anyio
 
 from k3dasync import kubeconfig
 from k3dasync.errors import K3dAsyncError
-from k3dasync.kubernetes import Nodes, credentials_of
+from k3dasync.kubernetes import Nodes, NodeStatus, credentials_of
 from k3dasync.kubernetes_http import connect
 
 SECONDS = 30.0
 """An API that is there answers in a hundredth of a second."""
+
+
+def _status(node: NodeStatus) -> str:
+    return "Ready" if node.is_ready else f"NotReady ({node.reason or 'no condition yet'})"
 
 
 async def nodes_of(config: kubeconfig.Config) -> Nodes:
@@ -40,7 +44,7 @@ def main() -> int:
         return 1
     print(f"{'NAME':<28} STATUS")
     for name, node in sorted(nodes.items()):
-        print(f"{name:<28} {node.says}")
+        print(f"{name:<28} {_status(node)}")
     return 0
 
 
