@@ -20,7 +20,7 @@ import anyio
 
 from benchmarks.options import Shape, Unavailable
 from k3dasync.backend import Backend
-from k3dasync.cluster import Cluster, Node, Role
+from k3dasync.cluster import Cluster, Node, Role, volume_name
 from k3dasync.docker import backend as docker_backend
 from k3dasync.docker import translate
 from k3dasync.docker.endpoint import resolve
@@ -226,7 +226,8 @@ class BareEngine:
         await anyio.sleep(1)  # what runs has begun to run
         deleting = time.perf_counter()
         await self._at_once("DELETE", [f"containers/{id}?force=1&v=1" for id in ids])
-        await self._at_once("DELETE", [f"networks/{network}", f"volumes/{cluster.volume.name}"])
+        volume = volume_name(cluster.name)
+        await self._at_once("DELETE", [f"networks/{network}", f"volumes/{volume}"])
         deleted = time.perf_counter()
         return Bare(create=created - began, start=started - created, delete=deleted - deleting)
 
@@ -237,8 +238,9 @@ class BareEngine:
         network = (
             await self.call("POST", "networks/create", translate.network_body(cluster.network))
         )["Id"]
-        volume = {"Name": cluster.volume.name, "Labels": dict(cluster.volume.labels)}
-        await self.call("POST", "volumes/create", volume)
+        for spec in cluster.volumes:
+            volume = {"Name": spec.name, "Labels": dict(spec.labels)}
+            await self.call("POST", "volumes/create", volume)
         ids: dict[str, str] = {}
 
         async def create(node: Node) -> None:

@@ -12,7 +12,15 @@ import anyio
 
 from k3dasync import kubeconfig
 from k3dasync.backend import Backend
-from k3dasync.cluster import APP, KUBECONFIG_PATH, LABEL_CLUSTER, LABEL_NETWORK_ID, Cluster, Node
+from k3dasync.cluster import (
+    APP,
+    KUBECONFIG_PATH,
+    LABEL_CLUSTER,
+    LABEL_NETWORK_ID,
+    Cluster,
+    Node,
+    volume_name,
+)
 from k3dasync.errors import KubernetesError, NotFound
 from k3dasync.kubernetes import Credentials, Nodes, credentials_of
 from k3dasync.limits import Limits
@@ -70,7 +78,8 @@ async def create_containers(cluster: Cluster, backend: Backend, pauses: Pauses) 
     runtime, network = backend.runtime, ""
     if cluster.network is not None:
         network = await runtime.create_network(cluster.network)
-    await runtime.create_volume(cluster.volume)
+    for volume in cluster.volumes:
+        await runtime.create_volume(volume)
     for node in cluster.nodes:
         if node in cluster.servers and (len(cluster.servers) == 1 or not node.is_init):
             await anyio.sleep(pauses.server)
@@ -104,7 +113,7 @@ async def delete(cluster: Cluster, backend: Backend) -> None:
     for node in reversed(cluster.nodes):  # the engine lists the newest first
         await runtime.remove_container(node.name, labels)
     await runtime.remove_network(cluster.network_name, APP)
-    await runtime.remove_volume(cluster.volume.name, labels)
+    await runtime.remove_volume(volume_name(cluster.name), labels)
 
 
 async def credentials(cluster: Cluster, backend: Backend) -> Credentials:

@@ -2,6 +2,8 @@
 
 K3dAsyncError                                               exit 1
 ├── SpecError            what the user wrote is wrong       exit 2
+│   └── InvalidSyntax    a text has no meaning; says where
+│       └── InvalidFilter · InvalidPort · InvalidVolume
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NameTaken            something foreign has our name     exit 1
 ├── EngineError          the container engine said no       exit 1
@@ -22,6 +24,9 @@ K3dAsyncError                                               exit 1
 
 from collections.abc import Sequence
 
+_LONGEST_QUOTE = 40
+"""Of a text that was not expected: a whole file may have been pasted there."""
+
 
 class K3dAsyncError(Exception):
     """Something k3dasync was asked for did not happen."""
@@ -35,6 +40,41 @@ class SpecError(K3dAsyncError):
 
     exit_code = 2
     code = "SPEC_INVALID"
+
+
+class InvalidSyntax(SpecError):
+    """A text does not follow its grammar: the text, how much of it does, and what was expected."""
+
+    code = "INVALID_SYNTAX"
+
+    def __init__(self, text: str, at: int, expected: str, *, origin: str = "") -> None:
+        self.text, self.at, self.expected = text, at, expected
+        found = text[at : at + _LONGEST_QUOTE]
+        where = f"{found!r} at character {at + 1}" if found else "its end"
+        begin = f"{origin} {text!r}" if origin else repr(text)
+        super().__init__(f"{begin}: expected {expected}, found {where}")
+
+    def of(self, origin: str) -> "InvalidSyntax":
+        """Return the same error with where the text came from: `--port`."""
+        return type(self)(self.text, self.at, self.expected, origin=origin)
+
+
+class InvalidFilter(InvalidSyntax):
+    """A node filter is none, or means a node which the cluster does not have."""
+
+    code = "INVALID_FILTER"
+
+
+class InvalidPort(InvalidSyntax):
+    """A port mapping is none, or cannot be made."""
+
+    code = "INVALID_PORT"
+
+
+class InvalidVolume(InvalidSyntax):
+    """A volume mapping is none."""
+
+    code = "INVALID_VOLUME"
 
 
 class ClusterExists(K3dAsyncError):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from k3dasync.grammar.words import Ulimit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
@@ -92,6 +94,8 @@ class ContainerSpec:
     ports: tuple[PortBinding, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     init: bool = True
+    host_pid_mode: bool = False
+    ulimits: tuple[Ulimit, ...] = ()
     files: tuple[File, ...] = field(default=(), repr=False)
 
 

@@ -2,11 +2,16 @@
 
 import ipaddress
 import re
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
-from k3dasync.errors import SpecError
+from k3dasync.errors import InvalidSyntax, SpecError
+from k3dasync.grammar import volumes, words
+from k3dasync.grammar.filtered import Filtered
+from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S
 
 DEFAULT_NAME = "k3s-default"
@@ -51,6 +56,15 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     timeout: float | None = DEFAULT_TIMEOUT
     kubeconfig_update_default: bool = True
     kubeconfig_switch_context: bool = True
+    image_volume: bool = True
+    host_pid_mode: bool = False
+    env: tuple[Filtered, ...] = ()
+    volumes: tuple[Filtered, ...] = ()
+    k3s_args: tuple[Filtered, ...] = ()
+    node_labels: tuple[Filtered, ...] = ()
+    runtime_labels: tuple[Filtered, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    host_aliases: tuple[HostAlias, ...] = ()
 
     def __repr__(self) -> str:
         return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
@@ -93,9 +107,33 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         raise SpecError(f"--network {spec.network!r} is not the name of a network")
     if spec.network and spec.subnet:
         raise SpecError("--subnet cannot be used with --network: that network has its own")
+    _check_grammars(spec)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
     return spec
+
+
+def _check_grammars(spec: ClusterSpec) -> None:
+    asked: Sequence[tuple[str, Sequence[Filtered], Callable[[str], object]]] = (
+        ("--env", spec.env, words.parse_variable),
+        ("--volume", spec.volumes, volumes.parse),
+        ("--k3s-node-label", spec.node_labels, words.parse_label),
+        ("--runtime-label", spec.runtime_labels, words.parse_runtime_label),
+    )
+    for flag, values, parse in asked:
+        for one in values:
+            read(flag, parse, one.value)
+
+
+ReadT = TypeVar("ReadT")
+
+
+def read(origin: str, parse: Callable[[str], ReadT], text: str) -> ReadT:
+    """Parse a text; the InvalidSyntax that this may raise names the *origin*."""
+    try:
+        return parse(text)
+    except InvalidSyntax as error:
+        raise error.of(origin) from None
 
 
 def check_name(name: str) -> str:

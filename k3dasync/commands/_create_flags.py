@@ -1,11 +1,14 @@
 """The flags of create, shared by everything that takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, Token
 
+from k3dasync.grammar import filtered
+from k3dasync.grammar.filtered import Filtered
+from k3dasync.grammar.words import parse_host_alias, parse_ulimit
 from k3dasync.images import K3S
 from k3dasync.spec import (
     DEFAULT_NAME,
@@ -16,6 +19,7 @@ from k3dasync.spec import (
     parse_duration,
     parse_subnet,
     parse_wait,
+    read,
 )
 
 
@@ -25,6 +29,13 @@ def _flag(*names: str, help: str) -> Parameter:
 
 def _number(*names: str, help: str) -> Parameter:
     return Parameter(name=names, help=help, negative="", converter=_whole)
+
+
+def _list(*names: str, help: str) -> Parameter:
+    """Return a flag that is repeated, its values taken as they are and in their order."""
+    return Parameter(
+        name=names, help=help, negative="", consume_multiple=False, allow_leading_hyphen=True
+    )
 
 
 def _whole(_type: object, tokens: Sequence[Token]) -> int:
@@ -71,6 +82,34 @@ class CreateFlags:
     kubeconfig_switch_context: Annotated[
         bool, _flag("--kubeconfig-switch-context", help="Make it the current context there.")
     ] = True
+    env: Annotated[
+        tuple[str, ...], _list("--env", "-e", help="KEY=VALUE[@FILTER] for nodes' containers.")
+    ] = ()
+    volume: Annotated[
+        tuple[str, ...],
+        _list("--volume", "-v", help="[SOURCE:]DESTINATION[:OPTIONS][@FILTER]; all nodes without."),
+    ] = ()
+    k3s_arg: Annotated[
+        tuple[str, ...], _list("--k3s-arg", help="ARG[@FILTER] for k3s, as it stands.")
+    ] = ()
+    k3s_node_label: Annotated[
+        tuple[str, ...], _list("--k3s-node-label", help="KEY=VALUE[@FILTER] for Node objects.")
+    ] = ()
+    runtime_label: Annotated[
+        tuple[str, ...], _list("--runtime-label", help="KEY=VALUE[@FILTER] for containers.")
+    ] = ()
+    runtime_ulimit: Annotated[
+        tuple[str, ...], _list("--runtime-ulimit", help="NAME=SOFT:HARD for every container.")
+    ] = ()
+    host_alias: Annotated[
+        tuple[str, ...], _list("--host-alias", help="IP:NAME[,NAME] for nodes and pods.")
+    ] = ()
+    host_pid_mode: Annotated[
+        bool, _flag("--host-pid-mode", help="Servers and agents see the host's processes.")
+    ] = False
+    no_image_volume: Annotated[
+        bool, _flag("--no-image-volume", help="No volume for imported images.")
+    ] = False
 
     def spec(self, name: str | None) -> ClusterSpec:
         """Return what is asked for; raises SpecError if it cannot be understood or built.
@@ -94,8 +133,28 @@ class CreateFlags:
                 timeout=parse_duration(self.timeout),
                 kubeconfig_update_default=self.kubeconfig_update_default,
                 kubeconfig_switch_context=self.kubeconfig_switch_context,
+                image_volume=not self.no_image_volume,
+                host_pid_mode=self.host_pid_mode,
+                env=_filtered("--env", self.env),
+                volumes=_filtered("--volume", self.volume),
+                k3s_args=_filtered("--k3s-arg", self.k3s_arg),
+                node_labels=_filtered("--k3s-node-label", self.k3s_node_label),
+                runtime_labels=_filtered("--runtime-label", self.runtime_label),
+                ulimits=_each("--runtime-ulimit", parse_ulimit, self.runtime_ulimit),
+                host_aliases=_each("--host-alias", parse_host_alias, self.host_alias),
             )
         )
+
+
+def _filtered(flag: str, texts: Sequence[str]) -> tuple[Filtered, ...]:
+    return _each(flag, filtered.parse, texts)
+
+
+ValueT = TypeVar("ValueT")
+
+
+def _each(flag: str, parse: Callable[[str], ValueT], texts: Sequence[str]) -> tuple[ValueT, ...]:
+    return tuple(read(flag, parse, text) for text in texts)
 
 
 DEFAULT_FLAGS = CreateFlags()

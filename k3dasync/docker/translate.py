@@ -62,7 +62,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     for port in spec.ports:
         where = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
         bindings.setdefault(port.port, []).append(where)
-    return {
+    config: dict[str, Any] = {
         "Privileged": True,  # a kubelet mounts, and makes cgroups, namespaces and firewall rules
         "Init": spec.init,
         "UsernsMode": "host",  # privileged needs it where the engine remaps users
@@ -77,6 +77,13 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "PortBindings": bindings,
         "ExtraHosts": list(spec.extra_hosts),
     }
+    if spec.host_pid_mode:
+        config["PidMode"] = "host"
+    if spec.ulimits:
+        config["Ulimits"] = [
+            {"Name": one.name, "Soft": one.soft, "Hard": one.hard} for one in spec.ulimits
+        ]
+    return config
 
 
 def network_body(spec: NetworkSpec) -> dict[str, Any]:

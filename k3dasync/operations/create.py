@@ -16,7 +16,6 @@ from k3dasync.cluster import (
     Cluster,
     k3s_version,
     network_name,
-    resolve,
 )
 from k3dasync.errors import (
     ClaimLost,
@@ -44,6 +43,7 @@ from k3dasync.operations._forward import Forward, planned
 from k3dasync.operations._observe import World, observe, refuse_if_taken
 from k3dasync.operations._recover import recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
+from k3dasync.resolve import resolve
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check
 from k3dasync.tasks import ClusterTask, Context, TaskReport
@@ -97,6 +97,7 @@ async def decide(
         loadbalancer_image=loadbalancer_image(),
         # Where the engine is in a virtual machine, the network's gateway is not the user's host.
         host_alias="host-gateway" if facts.is_desktop or not network.gateway else network.gateway,
+        present_volumes={volume.name for volume in world.volumes},
     )
     return Decision(cluster=cluster, graph=tasks.plan(cluster, target))
 

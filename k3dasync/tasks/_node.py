@@ -136,7 +136,7 @@ def create(cluster: Cluster, node: Node) -> CreateContainer:
     first = cluster.nodes[0]
     needs = {_ids.image(node.container.image)}
     if node is first:
-        needs.add(_ids.volume(cluster.volume.name))
+        needs |= {_ids.volume(volume.name) for volume in cluster.volumes}
         if cluster.network is not None:
             needs.add(_ids.network(cluster.network.name))
     else:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from k3dasync.cluster import Cluster, balancer_files
+from k3dasync.cluster import Cluster
 from k3dasync.graph import TaskId
+from k3dasync.resolve import balancer_files
 from k3dasync.runtime import File
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids, _node

@@ -1,4 +1,4 @@
-"""The image volume, which every node mounts."""
+"""The cluster's volumes: the one for images, and those which users have named for it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,5 +41,6 @@ class CreateVolume:
 
 
 def tasks(cluster: Cluster) -> Iterator[CreateVolume]:
-    """Yield the image volume's task."""
-    yield CreateVolume(spec=cluster.volume)
+    """Yield a task for each volume that is ours to make."""
+    for spec in cluster.volumes:
+        yield CreateVolume(spec=spec)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from k3dasync.cluster import ApiChoice, Role, balancer_files, k3s_version
+from k3dasync.cluster import ApiChoice, Role, k3s_version
+from k3dasync.resolve import balancer_files
 from k3dasync.spec import ClusterSpec
 from tests.unit.worlds import SUBNET, TOKEN, decided
 
@@ -93,7 +94,7 @@ def test_everything_carries_the_runs_label() -> None:
     cluster = decided(HA)
     assert cluster.network is not None
     labelled = [node.container.labels for node in cluster.nodes]
-    labelled += [cluster.network.labels, cluster.volume.labels]
+    labelled += [cluster.network.labels, cluster.volumes[0].labels]
 
     assert {"20261122-181500-abcdef"} == {labels["k3dasync.run"] for labels in labelled}
 

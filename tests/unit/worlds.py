@@ -1,7 +1,8 @@
 """Clusters decided without an engine, for tests about what was decided."""
 
 from k3dasync import addresses
-from k3dasync.cluster import ApiChoice, Cluster, NetworkChoice, node_names, resolve
+from k3dasync.cluster import ApiChoice, Cluster, NetworkChoice, node_names
+from k3dasync.resolve import resolve
 from k3dasync.spec import ClusterSpec
 
 SUBNET = "10.160.7.0/24"

@@ -1,0 +1,74 @@
+"""Which node gets which of the things that are asked for with a filter. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from k3dasync.errors import InvalidFilter
+from k3dasync.grammar import filters, volumes
+from k3dasync.grammar.filtered import Filtered
+from k3dasync.grammar.filters import Members
+from k3dasync.grammar.words import parse_label, parse_runtime_label
+from k3dasync.spec import ClusterSpec
+
+
+@dataclass(slots=True)
+class Extras:
+    """What one node gets besides what every node has, each in the order in which it was asked."""
+
+    env: list[str] = field(default_factory=list)
+    binds: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    node_labels: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def assign(spec: ClusterSpec, members: Members) -> Mapping[str, Extras]:
+    """Return the extras of every node, by name.
+
+    Raises InvalidFilter if a filter means a node that will not be there, or is missing where it
+    cannot be guessed.
+    """
+    extras = {name: Extras() for name in members.all}
+
+    def each(flag: str, asked: Sequence[Filtered]) -> Iterator[tuple[str, Extras]]:
+        for one in asked:
+            for name in _chosen(flag, one, members):
+                yield one.value, extras[name]
+
+    for value, extra in each("--env", spec.env):
+        extra.env.append(value)
+    for value, extra in each("--k3s-arg", spec.k3s_args):
+        extra.arguments.append(value)
+    for value, extra in each("--k3s-node-label", spec.node_labels):
+        key, text = parse_label(value)
+        extra.node_labels.append(f"{key}={text}")
+    for value, extra in each("--runtime-label", spec.runtime_labels):
+        extra.labels.update([parse_runtime_label(value)])
+    for one in spec.volumes:
+        # A volume is for all nodes unless it says otherwise: so it is with k3d.
+        chosen = _select("--volume", one, members) if one.filters else members.all
+        for name in chosen:
+            extras[name].binds.append(str(volumes.parse(one.value)))
+    return extras
+
+
+def _chosen(flag: str, one: Filtered, members: Members) -> Sequence[str]:
+    if one.filters:
+        return _select(flag, one, members)
+    if len(members.all) > 1:
+        text = str(one)
+        expected = f"a node filter, as in {text}@all: there are {len(members.all)} nodes"
+        raise InvalidFilter(text, len(text), expected, origin=flag)
+    return members.all
+
+
+def _select(flag: str, one: Filtered, members: Members) -> Sequence[str]:
+    for each in one.filters:
+        if each.suffix:
+            text = str(one)
+            at = text.rindex(f":{each.suffix}")
+            raise InvalidFilter(text, at, "no suffix, it is for ports", origin=flag)
+    try:
+        return filters.select(one.filters, members)
+    except InvalidFilter as error:
+        raise error.of(flag) from None

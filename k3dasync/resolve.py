@@ -1,0 +1,301 @@
+"""Deciding a cluster: names, addresses, labels, commands, files, ports. Pure.
+
+Turns what was asked for and what was chosen into what is created; equal inputs give equal output,
+so a plan can be printed, compared and tested without an engine.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from k3dasync import __version__, entrypoint, nginx
+from k3dasync.assign import Extras, assign
+from k3dasync.cluster import (
+    API_PORT,
+    APP,
+    IMAGE_VOLUME_PATH,
+    KUBECONFIG_PATH,
+    LABEL_API_HOST,
+    LABEL_API_IP,
+    LABEL_API_PORT,
+    LABEL_CLUSTER,
+    LABEL_HOST_ALIASES,
+    LABEL_IMAGE_VOLUME,
+    LABEL_INIT,
+    LABEL_NETWORK,
+    LABEL_NETWORK_EXTERNAL,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_TOKEN,
+    ApiChoice,
+    Cluster,
+    NetworkChoice,
+    Node,
+    Role,
+    agent_name,
+    loadbalancer_name,
+    members,
+    node_names,
+    server_name,
+    volume_name,
+)
+from k3dasync.grammar import volumes
+from k3dasync.runtime import ContainerSpec, File, NetworkSpec, PortBinding, VolumeSpec
+from k3dasync.spec import ClusterSpec
+
+
+def own_labels(run: str) -> dict[str, str]:
+    """Return the labels that say: this run made it."""
+    return {LABEL_RUN: run, "k3dasync.version": __version__}
+
+
+def resolve(
+    spec: ClusterSpec,
+    *,
+    run: str,
+    token: str,
+    network: NetworkChoice,
+    api: ApiChoice,
+    loadbalancer_image: str,
+    host_alias: str,
+    present_volumes: Collection[str] = (),
+) -> Cluster:
+    """Decide everything about a cluster.
+
+    *host_alias* is what `host.k3d.internal` stands for: an address, or `host-gateway` where only
+    the engine knows; empty leaves the name out. Named volumes that are asked for, begin with
+    `k3d-` and are not among *present_volumes* are made, and go with the cluster, as with k3d.
+
+    Raises InvalidFilter if something is asked for of a node that will not be there.
+    """
+    base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
+    extras = assign(spec, members(spec))
+    planner = _Planner(spec, run, token, network, api, base, host_alias, extras)
+    return Cluster(
+        run=run,
+        name=spec.name,
+        wait=spec.wait,
+        network=None if network.is_external else _network(spec, run, network),
+        network_name=network.name,
+        volumes=tuple(
+            VolumeSpec(name=name, labels={**base, **own_labels(run)})
+            for name in _own_volumes(spec)
+            if name not in present_volumes
+        ),
+        nodes=planner.nodes(loadbalancer_image),
+        api=api,
+        token=token,
+        has_fixed_addresses=bool(network.addresses),
+    )
+
+
+def _own_volumes(spec: ClusterSpec) -> Iterator[str]:
+    if spec.image_volume:
+        yield volume_name(spec.name)
+    mapped = [volumes.parse(one.value) for one in spec.volumes]
+    names = dict.fromkeys(one.source for one in mapped if one.is_named)
+    yield from (name for name in names if name.startswith("k3d-"))
+
+
+def _network(spec: ClusterSpec, run: str, choice: NetworkChoice) -> NetworkSpec:
+    return NetworkSpec(
+        name=choice.name,
+        subnet=choice.subnet,
+        gateway=choice.gateway,
+        ip_range=choice.ip_range,
+        labels={**APP, LABEL_CLUSTER: spec.name, **own_labels(run)},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """The facts that every node of one cluster shares."""
+
+    spec: ClusterSpec
+    run: str
+    token: str
+    network: NetworkChoice
+    api: ApiChoice
+    base: Mapping[str, str]
+    host_alias: str
+    extras: Mapping[str, Extras]
+
+    def nodes(self, loadbalancer_image: str) -> tuple[Node, ...]:
+        names = node_names(self.spec)
+        addresses = dict(zip(names, self.network.addresses, strict=False))
+        found = [self._server(index, addresses) for index in range(self.spec.servers)]
+        found += [self._agent(index, addresses) for index in range(self.spec.agents)]
+        if self.spec.loadbalancer:
+            found.append(self._loadbalancer(loadbalancer_image, addresses))
+        return tuple(found)
+
+    @property
+    def _first(self) -> str:
+        return server_name(self.spec.name, 0)
+
+    @property
+    def _servers_alias(self) -> str:
+        """One name for all servers, for networks on which their addresses are not known."""
+        return f"k3d-{self.spec.name}-servers"
+
+    @property
+    def _binding(self) -> tuple[PortBinding, ...]:
+        # Without a protocol, as k3d writes it: it reads this key back.
+        port = PortBinding(port="6443", host_ip=self.api.host_ip, host_port=self.api.port)
+        return (port,)
+
+    def _labels(self, role: Role, name: str) -> dict[str, str]:
+        """Return the user's labels, k3d's on top, then ours; k3d reads most of its back."""
+        aliases = [
+            {"ip": alias.address, "hostnames": list(alias.names)}
+            for alias in self.spec.host_aliases
+        ]
+        return {
+            **self.extras[name].labels,
+            **self.base,
+            LABEL_ROLE: role,
+            **({LABEL_HOST_ALIASES: json.dumps(aliases)} if aliases else {}),
+            "k3d.cluster.url": f"https://{self._first}:{API_PORT}",
+            LABEL_TOKEN: self.token,
+            **({LABEL_IMAGE_VOLUME: volume_name(self.spec.name)} if self.spec.image_volume else {}),
+            LABEL_NETWORK: self.network.name,
+            "k3d.cluster.network.iprange": self.network.subnet,
+            LABEL_NETWORK_EXTERNAL: "true" if self.network.is_external else "false",
+            "k3d.server.loadbalancer": (
+                loadbalancer_name(self.spec.name) if self.spec.loadbalancer else ""
+            ),
+            **own_labels(self.run),
+        }
+
+    def _server(self, index: int, addresses: Mapping[str, str]) -> Node:
+        name, is_init = server_name(self.spec.name, index), index == 0
+        several = self.spec.servers > 1
+        labels = self._labels(Role.SERVER, name) | {
+            LABEL_API_HOST: self.api.host,
+            LABEL_API_IP: self.api.host_ip,
+            LABEL_API_PORT: str(self.api.port),
+        }
+        if several:
+            labels[LABEL_INIT] = "true" if is_init else "false"
+        if address := addresses.get(name):
+            labels["k3d.node.staticIP"] = address
+        command = ["server", *self.extras[name].arguments]
+        if several and is_init:
+            command.append("--cluster-init")
+        command += self._node_labels(name)
+        command += ["--tls-san", self.api.host]
+        if self.spec.loadbalancer:
+            command += ["--tls-san", loadbalancer_name(self.spec.name)]
+        is_published = is_init and not self.spec.loadbalancer
+        container = self._k3s_container(
+            name,
+            command=command,
+            url=None if is_init else f"https://{self._first}:{API_PORT}",
+            labels=labels,
+            address=addresses.get(name),
+            aliases=() if self.network.addresses else (self._servers_alias,),
+            ports=self._binding if is_published else (),
+        )
+        return Node(name=name, role=Role.SERVER, is_init=is_init, container=container)
+
+    def _agent(self, index: int, addresses: Mapping[str, str]) -> Node:
+        name = agent_name(self.spec.name, index)
+        container = self._k3s_container(
+            name,
+            command=["agent", *self.extras[name].arguments, *self._node_labels(name)],
+            url=f"https://{self._first}:{API_PORT}",
+            labels=self._labels(Role.AGENT, name),
+            address=addresses.get(name),
+        )
+        return Node(name=name, role=Role.AGENT, is_init=False, container=container)
+
+    def _node_labels(self, name: str) -> list[str]:
+        return [word for label in self.extras[name].node_labels for word in ("--node-label", label)]
+
+    @property
+    def _extra_hosts(self) -> tuple[str, ...]:
+        found = [f"{name}:{one.address}" for one in self.spec.host_aliases for name in one.names]
+        if self.host_alias:
+            found.append(f"{entrypoint.HOST_ALIAS}:{self.host_alias}")
+        return tuple(found)
+
+    def _k3s_container(
+        self,
+        name: str,
+        *,
+        command: list[str],
+        url: str | None,
+        labels: Mapping[str, str],
+        address: str | None,
+        aliases: tuple[str, ...] = (),
+        ports: tuple[PortBinding, ...] = (),
+    ) -> ContainerSpec:
+        env = [*self.extras[name].env, f"K3S_TOKEN={self.token}"]
+        if url:
+            env.append(f"K3S_URL={url}")
+        return ContainerSpec(
+            name=name,
+            image=self.spec.image,
+            network=self.network.name,
+            address=address,
+            aliases=aliases,
+            entrypoint=(entrypoint.PATH,),
+            command=tuple(command),
+            env=(*env, _KUBECONFIG_ENV),
+            labels=labels,
+            binds=self._binds(name),
+            ports=ports,
+            extra_hosts=self._extra_hosts,
+            ulimits=self.spec.ulimits,
+            host_pid_mode=self.spec.host_pid_mode,
+            files=entrypoint.node_files(
+                is_server=command[0] == "server", gateway=self.network.gateway or None
+            ),
+        )
+
+    def _loadbalancer(self, image: str, addresses: Mapping[str, str]) -> Node:
+        name = loadbalancer_name(self.spec.name)
+        container = ContainerSpec(
+            name=name,
+            image=image,
+            network=self.network.name,
+            address=addresses.get(name),
+            # k3d's own image takes no further arguments either: those for it are let go.
+            env=(*self.extras[name].env, _KUBECONFIG_ENV),
+            labels=self._labels(Role.LOADBALANCER, name),
+            binds=self._binds(name),
+            ports=self._binding,
+            ulimits=self.spec.ulimits,
+            files=self._balancer_files(addresses),
+        )
+        return Node(name=name, role=Role.LOADBALANCER, is_init=False, container=container)
+
+    def _binds(self, name: str) -> tuple[str, ...]:
+        shared = f"{volume_name(self.spec.name)}:{IMAGE_VOLUME_PATH}"
+        return (*([shared] if self.spec.image_volume else []), *self.extras[name].binds)
+
+    def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
+        servers = [server_name(self.spec.name, index) for index in range(self.spec.servers)]
+        if addresses:
+            # One that does not run yet would hold a probe for nginx's whole connect timeout.
+            text = nginx.config(API_PORT, [addresses[servers[0]]], balanced=False)
+        else:
+            text = nginx.config_by_name(API_PORT, self._servers_alias)
+        return nginx.files(text, nginx.values({f"{API_PORT}.tcp": servers}))
+
+
+# On every container of k3d's, the load balancer too.
+_KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
+
+
+def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
+    """Return the load balancer's configuration with every server.
+
+    *balanced* is for the time when every server can answer; before, all but the first stand by.
+    """
+    servers = cluster.servers
+    upstreams = [server.container.address or server.name for server in servers]
+    return nginx.files(
+        nginx.config(API_PORT, upstreams, balanced=balanced),
+        nginx.values({f"{API_PORT}.tcp": [server.name for server in servers]}),
+    )

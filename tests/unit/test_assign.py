@@ -1,0 +1,172 @@
+"""Which node gets what: env, arguments, labels, volumes; and what every node gets."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from k3dasync.cluster import Cluster, NetworkChoice, Node
+from k3dasync.errors import InvalidFilter, InvalidSyntax
+from k3dasync.grammar import filtered
+from k3dasync.grammar.filtered import Filtered
+from k3dasync.grammar.words import parse_host_alias, parse_ulimit
+from k3dasync.resolve import resolve
+from k3dasync.spec import ClusterSpec, check
+from tests.unit.worlds import decided
+
+
+def texts(*flags: str) -> tuple[Filtered, ...]:
+    return tuple(filtered.parse(flag) for flag in flags)
+
+
+@dataclass
+class Made:
+    cluster: Cluster
+
+    def __getitem__(self, short: str) -> Node:
+        return next(node for node in self.cluster.nodes if node.name == f"k3d-dev-{short}")
+
+
+def make(**fields: object) -> Made:
+    return Made(decided(ClusterSpec(name="dev", servers=2, agents=2, **fields)))  # type: ignore[arg-type]
+
+
+def test_variables_come_first_and_in_their_order() -> None:
+    """The user's, in the order of the flags, then k3s's own, which win."""
+    made = make(env=texts("B=2@server:*", "A=1@server:0;agent:1", "C@all"))
+
+    assert ["B=2", "A=1", "C"] == list(made["server-0"].container.env[:3])
+    assert ["B=2", "C"] == list(made["server-1"].container.env[:2])
+    assert "C" == made["agent-0"].container.env[0]
+    assert ["A=1", "C"] == list(made["agent-1"].container.env[:2])
+    assert ("C", "K3S_KUBECONFIG_OUTPUT=/output/kubeconfig.yaml") == made["serverlb"].container.env
+
+
+def test_arguments_stand_where_k3d_puts_them() -> None:
+    """Behind the role; then cluster-init, node labels and the names in the certificate."""
+    made = make(
+        k3s_args=texts("--disable=traefik@server:*", "--flag@server:0;agent:0", "x@loadbalancer"),
+        node_labels=texts("a=1@server:0", "b@all"),
+    )
+
+    assert (
+        *("server", "--disable=traefik", "--flag", "--cluster-init"),
+        *("--node-label", "a=1", "--node-label", "b="),
+        *("--tls-san", "127.0.0.1", "--tls-san", "k3d-dev-serverlb"),
+    ) == made["server-0"].container.command
+    assert ("agent", "--flag", "--node-label", "b=") == made["agent-0"].container.command
+    assert None is made["serverlb"].container.command
+
+
+def test_labels_of_the_user_never_win_over_ours() -> None:
+    """They are there, beside those from which the state is read."""
+    made = make(runtime_labels=texts("team=a@agent:*", "x=y@all"))
+
+    labels = made["agent-0"].container.labels
+    assert ("a", "y", "agent") == (labels["team"], labels["x"], labels["k3d.role"])
+    assert "team" not in made["server-0"].container.labels
+    assert "y" == made["serverlb"].container.labels["x"]
+
+
+def test_a_volume_without_a_filter_is_for_all_nodes() -> None:
+    """The load balancer too, as with k3d; shortcuts become paths."""
+    made = make(volumes=texts("/src:/dst:ro", "/m:k3s-manifests@server:0"))
+
+    images = "k3d-dev-images:/k3d/images"
+    assert (images, "/src:/dst:ro") == made["serverlb"].container.binds
+    assert (images, "/src:/dst:ro") == made["agent-1"].container.binds
+    assert (
+        *(images, "/src:/dst:ro"),
+        "/m:/var/lib/rancher/k3s/server/manifests",
+    ) == made["server-0"].container.binds
+
+
+def test_named_volumes_of_ours_are_made_unless_they_are_there() -> None:
+    """Those that begin with k3d-, once each; others the engine makes, and they stay."""
+    wanted = texts("k3d-data:/a@all", "k3d-data:/b@all", "k3d-old:/c@all", "mine:/d@all", "/e@all")
+    spec = ClusterSpec(name="dev", volumes=wanted)
+    first = decided(spec)
+    again = resolve(
+        spec,
+        run=first.run,
+        token=first.token,
+        network=_network(first),
+        api=first.api,
+        loadbalancer_image="nginx",
+        host_alias="",
+        present_volumes={"k3d-old"},
+    )
+
+    assert ["k3d-dev-images", "k3d-data"] == [volume.name for volume in again.volumes]
+    assert "dev" == again.volumes[1].labels["k3d.cluster"]
+
+
+def _network(cluster: Cluster) -> NetworkChoice:
+    return NetworkChoice(
+        name=cluster.network_name,
+        is_external=False,
+        subnet="10.160.7.0/24",
+        gateway="10.160.7.1",
+        ip_range="10.160.7.128/25",
+        addresses=(),
+    )
+
+
+def test_without_an_image_volume_nothing_of_it_is_left() -> None:
+    """No volume, no mount, no label."""
+    made = make(image_volume=False)
+
+    assert () == made.cluster.volumes
+    for node in made.cluster.nodes:
+        assert () == node.container.binds
+        assert "k3d.cluster.imageVolume" not in node.container.labels
+
+
+def test_what_has_no_filter_is_for_all() -> None:
+    """Ulimits for every container, host entries for nodes, the host's processes for k3s."""
+    made = make(
+        ulimits=(parse_ulimit("nofile=1:2"),),
+        host_aliases=(parse_host_alias("10.0.0.1:a,b"), parse_host_alias("[::1]:c")),
+        host_pid_mode=True,
+    )
+
+    assert {1} == {len(node.container.ulimits) for node in made.cluster.nodes}
+    assert ("a:10.0.0.1", "b:10.0.0.1", "c:::1") == made["agent-0"].container.extra_hosts[:3]
+    label = made["server-0"].container.labels["k3d.cluster.start.hostaliases"]
+    assert [
+        {"ip": "10.0.0.1", "hostnames": ["a", "b"]},
+        {"ip": "::1", "hostnames": ["c"]},
+    ] == json.loads(label)
+    assert made["agent-0"].container.host_pid_mode
+    assert not made["serverlb"].container.host_pid_mode
+
+
+@pytest.mark.parametrize("field", ["env", "k3s_args", "node_labels", "runtime_labels"])
+def test_a_filter_is_needed_where_there_is_a_choice(field: str) -> None:
+    """With one node there is none."""
+    wanted = {field: texts("a=b")}
+    with pytest.raises(InvalidFilter, match=r"a=b@all.*3 nodes"):
+        decided(ClusterSpec(name="dev", agents=1, **wanted))  # type: ignore[arg-type]
+
+    decided(ClusterSpec(name="dev", loadbalancer=False, **wanted))  # type: ignore[arg-type]
+
+
+def test_a_suffix_is_for_ports() -> None:
+    """Elsewhere it has no meaning."""
+    with pytest.raises(InvalidFilter, match=r"--env 'A=1@servers:0:direct'.*no suffix"):
+        make(env=texts("A=1@server:0:direct"))
+
+
+@pytest.mark.parametrize(
+    ("field", "flag"),
+    [
+        ("env", "--env '=x'"),
+        ("volumes", "--volume '=x'"),
+        ("node_labels", "--k3s-node-label '=x'"),
+        ("runtime_labels", "--runtime-label '=x'"),
+    ],
+)
+def test_values_are_checked_before_anything_else(field: str, flag: str) -> None:
+    """The message names the flag."""
+    with pytest.raises(InvalidSyntax, match=flag):
+        check(ClusterSpec(name="dev", **{field: texts("=x@all")}))  # type: ignore[arg-type]
