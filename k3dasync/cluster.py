@@ -73,6 +73,20 @@ class ApiChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProxiedPort:
+    """A port which the load balancer forwards to the same port of some nodes."""
+
+    port: int
+    protocol: str
+    nodes: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What k3d calls it: `80.tcp`."""
+        return f"{self.port}.{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One container of a cluster."""
 
@@ -96,6 +110,7 @@ class Cluster:
     api: ApiChoice
     token: str = field(repr=False)
     has_fixed_addresses: bool
+    proxied: tuple[ProxiedPort, ...] = ()
 
     @property
     def servers(self) -> tuple[Node, ...]:

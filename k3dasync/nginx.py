@@ -1,6 +1,7 @@
 """The load balancer's configuration, for nginx and in k3d's own format. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from k3dasync.runtime import File
 
@@ -26,11 +27,10 @@ events {{
 stream {{
 """
 
-# max_fails=0: one probe that came before its server must not black that server out for 10 s.
 # proxy_timeout is k3d's; proxy_connect_timeout lets the next server be tried soon.
 _SERVER = """\
   server {{
-    listen {port};
+    listen {listen};
     proxy_pass {target};
     proxy_timeout 600s;
     proxy_connect_timeout 2s;
@@ -38,33 +38,58 @@ _SERVER = """\
 """
 
 
-def config(port: int, upstreams: Sequence[str], *, balanced: bool) -> str:
-    """Return a configuration which forwards *port* to fixed addresses.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """A port that is forwarded to the same port of others.
 
-    Unless *balanced*, the first one takes all connections and the rest stand by: a server that
-    is still joining accepts connections before its API can answer.
+    `hosts` are fixed addresses; unless it *is balanced*, the first takes all connections and the
+    rest stand by: a server that is still joining accepts connections before its API can answer.
+    Or `name` is resolved at each connection: for networks without fixed addresses, where the
+    engine's resolver knows the members' addresses after every restart, and several answers to one
+    name fail over like several hosts.
     """
-    lines = [_HEAD.format(connections=WORKER_CONNECTIONS), f"  upstream port_{port} {{\n"]
-    for index, address in enumerate(upstreams):
-        standby = "" if balanced or index == 0 else " backup"
-        lines.append(f"    server {address}:{port} max_fails=0{standby};\n")
-    lines += ["  }\n", _SERVER.format(port=port, target=f"port_{port}"), "}\n"]
-    return "".join(lines)
+
+    port: int
+    protocol: str = "tcp"
+    hosts: tuple[str, ...] = ()
+    name: str = ""
+    is_balanced: bool = True
+
+    @property
+    def key(self) -> str:
+        """What nginx calls it."""
+        return f"port_{self.port}" + ("" if self.protocol == "tcp" else f"_{self.protocol}")
 
 
-def config_by_name(port: int, name: str) -> str:
-    """Return a configuration which forwards *port* to whatever *name* resolves to just then.
+def config(forwards: Sequence[Forward]) -> str:
+    """Return a configuration which forwards these ports."""
+    lines = [_HEAD.format(connections=WORKER_CONNECTIONS)]
+    if any(forward.name for forward in forwards):
+        lines.append(f"  resolver {ENGINE_RESOLVER} valid=2s ipv6=off;\n")
+    for forward in forwards:
+        lines += _by_name(forward) if forward.name else _by_address(forward)
+    return "".join((*lines, "}\n"))
 
-    For networks without fixed addresses: the engine's resolver knows the members' addresses
-    after every restart, and several answers to one name fail over like one upstream.
-    """
-    return (
-        _HEAD.format(connections=WORKER_CONNECTIONS)
-        + f"  resolver {ENGINE_RESOLVER} valid=2s ipv6=off;\n"
-        + f"  map $server_port $port_{port} {{ default {name}:{port}; }}\n"
-        + _SERVER.format(port=port, target=f"$port_{port}")
-        + "}\n"
-    )
+
+def _by_address(forward: Forward) -> Iterator[str]:
+    yield f"  upstream {forward.key} {{\n"
+    for index, host in enumerate(forward.hosts):
+        standby = "" if forward.is_balanced or index == 0 else " backup"
+        # max_fails=0: one probe that came before its server must not black that out for 10 s.
+        yield f"    server {host}:{forward.port} max_fails=0{standby};\n"
+    yield "  }\n"
+    yield _server(forward, forward.key)
+
+
+def _by_name(forward: Forward) -> Iterator[str]:
+    yield f"  map $server_port ${forward.key} {{ default {forward.name}:{forward.port}; }}\n"
+    yield _server(forward, f"${forward.key}")
+
+
+def _server(forward: Forward, target: str) -> str:
+    # nginx knows no sctp; k3d's load balancer takes it for tcp as well.
+    listen = f"{forward.port} udp" if forward.protocol == "udp" else str(forward.port)
+    return _SERVER.format(listen=listen, target=target)
 
 
 def values(ports: Mapping[str, Sequence[str]]) -> str:

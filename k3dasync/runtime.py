@@ -47,11 +47,27 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortBinding:
-    """A container's port on the engine's host; `port` is as the engine writes it (`6443`)."""
+    """A container's port on the engine's host; `port` is as the engine writes it (`6443`).
+
+    Without a host port the engine chooses one at every start, with a `last_host_port` one of the
+    range.
+    """
 
     port: str
     host_ip: str
-    host_port: int
+    host_port: int = 0
+    last_host_port: int = 0
+
+    @property
+    def protocol(self) -> str:
+        """What is spoken: `tcp` where the engine's text names none."""
+        return self.port.partition("/")[2] or "tcp"
+
+    @property
+    def host_ports(self) -> str:
+        """The host port or ports as the engine writes them: `8080`, `8080-8090`, nothing."""
+        last = f"-{self.last_host_port}" if self.last_host_port else ""
+        return f"{self.host_port}{last}" if self.host_port else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

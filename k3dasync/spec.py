@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from k3dasync.errors import InvalidSyntax, SpecError
-from k3dasync.grammar import volumes, words
+from k3dasync.grammar import ports, volumes, words
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S
@@ -59,6 +59,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     image_volume: bool = True
     host_pid_mode: bool = False
     env: tuple[Filtered, ...] = ()
+    ports: tuple[Filtered, ...] = ()
     volumes: tuple[Filtered, ...] = ()
     k3s_args: tuple[Filtered, ...] = ()
     node_labels: tuple[Filtered, ...] = ()
@@ -116,6 +117,7 @@ def check(spec: ClusterSpec) -> ClusterSpec:
 def _check_grammars(spec: ClusterSpec) -> None:
     asked: Sequence[tuple[str, Sequence[Filtered], Callable[[str], object]]] = (
         ("--env", spec.env, words.parse_variable),
+        ("--port", spec.ports, ports.parse),
         ("--volume", spec.volumes, volumes.parse),
         ("--k3s-node-label", spec.node_labels, words.parse_label),
         ("--runtime-label", spec.runtime_labels, words.parse_runtime_label),

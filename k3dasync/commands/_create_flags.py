@@ -85,6 +85,10 @@ class CreateFlags:
     env: Annotated[
         tuple[str, ...], _list("--env", "-e", help="KEY=VALUE[@FILTER] for nodes' containers.")
     ] = ()
+    port: Annotated[
+        tuple[str, ...],
+        _list("--port", "-p", help="[[IP:]HOST:]CONTAINER[/PROTOCOL][@FILTER] to publish."),
+    ] = ()
     volume: Annotated[
         tuple[str, ...],
         _list("--volume", "-v", help="[SOURCE:]DESTINATION[:OPTIONS][@FILTER]; all nodes without."),
@@ -136,6 +140,7 @@ class CreateFlags:
                 image_volume=not self.no_image_volume,
                 host_pid_mode=self.host_pid_mode,
                 env=_filtered("--env", self.env),
+                ports=_filtered("--port", self.port),
                 volumes=_filtered("--volume", self.volume),
                 k3s_args=_filtered("--k3s-arg", self.k3s_arg),
                 node_labels=_filtered("--k3s-node-label", self.k3s_node_label),

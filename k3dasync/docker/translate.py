@@ -60,7 +60,7 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
 def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     bindings: dict[str, list[dict[str, str]]] = {}
     for port in spec.ports:
-        where = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
+        where = {"HostIp": port.host_ip, "HostPort": port.host_ports}
         bindings.setdefault(port.port, []).append(where)
     config: dict[str, Any] = {
         "Privileged": True,  # a kubelet mounts, and makes cgroups, namespaces and firewall rules
@@ -250,14 +250,16 @@ def _addresses(found: Json, networks: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _bindings(found: Mapping[str, Sequence[Json] | None]) -> tuple[PortBinding, ...]:
-    return tuple(
-        PortBinding(
-            port=port,
-            host_ip=str(where.get("HostIp", "")),
-            host_port=int(where.get("HostPort") or 0),
-        )
-        for port, places in found.items()
-        for where in places or []
+    return tuple(_binding(port, where) for port, places in found.items() for where in places or [])
+
+
+def _binding(port: str, where: Json) -> PortBinding:
+    first, _, last = str(where.get("HostPort") or "0").partition("-")
+    return PortBinding(
+        port=port,
+        host_ip=str(where.get("HostIp", "")),
+        host_port=int(first),
+        last_host_port=int(last or 0),
     )
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from k3dasync.errors import (
     AddressesUnsupported,
@@ -85,26 +85,27 @@ def claim_ports(
     ]
     claimed: list[PortBinding] = []
     for wanted in container.spec.ports:
-        binding = wanted
+        numbers: Iterable[int] = range(
+            wanted.host_port, max(wanted.host_port, wanted.last_host_port) + 1
+        )
         if not wanted.host_port:
-            number = next(ephemeral)
+            numbers = (next(ephemeral),)
+        for number in numbers:
             binding = PortBinding(port=wanted.port, host_ip=wanted.host_ip, host_port=number)
-        if any(_collide(binding, other) for other in itertools.chain(taken, claimed)):
+            if not any(_collide(binding, other) for other in itertools.chain(taken, claimed)):
+                claimed.append(binding)
+                break
+        else:
             words = (
-                f"Bind for {binding.host_ip or ANY_ADDRESS[1]}:{binding.host_port} failed: "
+                f"Bind for {wanted.host_ip or ANY_ADDRESS[1]}:{wanted.host_ports} failed: "
                 "port is already allocated"
             )
             raise PortTaken("start", f"container {container.name}", words)
-        claimed.append(binding)
     return tuple(claimed)
 
 
 def _collide(one: PortBinding, other: PortBinding) -> bool:
-    if one.host_port != other.host_port or _protocol(one) != _protocol(other):
+    if one.host_port != other.host_port or one.protocol != other.protocol:
         return False
     addresses = {one.host_ip, other.host_ip}
     return len(addresses) == 1 or bool(addresses & set(ANY_ADDRESS))
-
-
-def _protocol(binding: PortBinding) -> str:
-    return binding.port.partition("/")[2] or "tcp"

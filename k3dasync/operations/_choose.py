@@ -5,6 +5,7 @@ again.
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass, replace
 
 from k3dasync import addresses
@@ -17,6 +18,7 @@ from k3dasync.errors import (
     SpecError,
     SubnetTaken,
 )
+from k3dasync.grammar.ports import parse as parse_port
 from k3dasync.operations._observe import World, is_port_free
 from k3dasync.spec import ClusterSpec
 
@@ -37,7 +39,7 @@ class Refused:
         match lost:
             case SubnetTaken() if spec.subnet is None and cluster.network is not None:
                 return replace(self, subnets=self.subnets | {cluster.network.subnet})
-            case PortTaken() if spec.api_port.port is None:
+            case PortTaken() if spec.api_port.port is None and _is_about(lost, cluster.api.port):
                 return replace(self, ports=self.ports | {cluster.api.port})
             case AddressesUnsupported() if cluster.network is None:
                 return replace(self, fixed_addresses=True)
@@ -46,6 +48,11 @@ class Refused:
                 return replace(self, addresses=self.addresses | {str(one) for one in used})
             case _:
                 return None
+
+
+def _is_about(lost: ClaimLost, port: int) -> bool:
+    """Say whether the engine's words name that port: it may be another one that is taken."""
+    return re.search(rf"\b{port}\b", lost.words) is not None
 
 
 def choose_network(
@@ -123,7 +130,14 @@ def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) 
         host = world.facts.host
     port = spec.api_port.port
     if port is None:
-        candidates = addresses.api_ports(spec.name, world.bound_ports | refused.ports)
+        asked = {
+            port
+            for one in spec.ports
+            for each in parse_port(one.value).publications()
+            if each.host
+            for port in range(each.host.first, each.host.last + 1)
+        }
+        candidates = addresses.api_ports(spec.name, world.bound_ports | refused.ports | asked)
         is_free = is_port_free if world.facts.is_local else (lambda _ip, _port: True)
         port = next((number for number in candidates if is_free(host_ip, number)), None)
     if port is None:

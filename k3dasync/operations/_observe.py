@@ -82,7 +82,11 @@ async def _bound_ports(runtime: Runtime, containers: Collection[ContainerState])
             detail = await runtime.inspect_container(name)
         except NotFound:
             return set()  # removed meanwhile
-        return {binding.host_port for binding in detail.bindings}
+        return {
+            port
+            for binding in detail.bindings
+            for port in range(binding.host_port, max(binding.host_port, binding.last_host_port) + 1)
+        }
 
     stopped = [one.name for one in containers if one.status is not Status.RUNNING]
     inspections = [partial(inspect, name) for name in stopped]

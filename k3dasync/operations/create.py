@@ -238,9 +238,7 @@ class _Create:
                 again = refused.after(error.cause, self._spec, decision.cluster)
                 if again is None:
                     if isinstance(error.cause, PortTaken):
-                        error.add_note(
-                            "that port was asked for: free it, or pass another --api-port"
-                        )
+                        error.add_note("that host port was asked for: free it, or name another one")
                     raise
                 refused, because = again, str(error.cause)
                 await self._undo_plan()

@@ -93,7 +93,7 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
         "env": [f"{key}{equals}{shown(key, value)}" for key, equals, value in env],
         "Cmd": list(detail.command),
         "portMappings": {
-            binding.port: [{"HostIp": binding.host_ip, "HostPort": str(binding.host_port)}]
+            binding.port: [{"HostIp": binding.host_ip, "HostPort": binding.host_ports}]
             for binding in detail.bindings
         },
         "restart": True,

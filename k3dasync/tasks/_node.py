@@ -78,7 +78,8 @@ class StartContainer:
 
     @property
     def does(self) -> str:
-        ports = [f"{port.host_ip}:{port.host_port}" for port in self.node.container.ports]
+        bindings = self.node.container.ports
+        ports = [f"{one.host_ip or '*'}:{one.host_ports or 'any'}" for one in bindings]
         return "start" + (f", host port {', '.join(ports)}" if ports else "")
 
     @property

@@ -257,7 +257,7 @@ async def test_nginx_needs_its_upstreams_by_name() -> None:
     """A name that does not resolve at the start keeps nginx from starting, an address does not."""
     async with lab(2) as world:
         for name, host in (("byname", "s0"), ("byaddress", "10.160.0.10")):
-            files = nginx.files(nginx.config(6443, [host], balanced=True), "")
+            files = nginx.files(nginx.config([nginx.Forward(port=6443, hosts=(host,))]), "")
             await world.runtime.create_container(idle(name, files=files))
         await world.start("byname", "byaddress")
         await said(world, "byname", "host not found in upstream")

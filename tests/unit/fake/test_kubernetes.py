@@ -18,7 +18,8 @@ LB_PORT = 27000
 
 def balancer(upstreams: list[str], *, balanced: bool) -> ContainerSpec:
     """Return a load balancer which publishes the API on a port of its own."""
-    files = nginx.files(nginx.config(6443, upstreams, balanced=balanced), "")
+    api = nginx.Forward(port=6443, hosts=tuple(upstreams), is_balanced=balanced)
+    files = nginx.files(nginx.config([api]), "")
     return idle("lb", ports=(binding(LB_PORT),), files=files)
 
 
@@ -179,7 +180,7 @@ async def test_a_balancer_can_resolve_names_late() -> None:
     async with lab(1) as world:
         await world.runtime.remove_container("s0", {})
         await world.create_first(aliases=("servers",), ports=())
-        text = nginx.config_by_name(6443, "servers")
+        text = nginx.config([nginx.Forward(port=6443, name="servers")])
         spec = replace(balancer([], balanced=True), files=nginx.files(text, ""))
         await world.runtime.create_container(spec)
         await world.start("lb")

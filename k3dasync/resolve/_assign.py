@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from k3dasync.cluster import ProxiedPort
 from k3dasync.errors import InvalidFilter
 from k3dasync.grammar import filters, volumes
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.filters import Members
 from k3dasync.grammar.words import parse_label, parse_runtime_label
+from k3dasync.resolve._publish import publish
+from k3dasync.runtime import PortBinding
 from k3dasync.spec import ClusterSpec
 
 
@@ -20,13 +23,22 @@ class Extras:
     arguments: list[str] = field(default_factory=list)
     node_labels: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+    ports: list[PortBinding] = field(default_factory=list)
 
 
-def assign(spec: ClusterSpec, members: Members) -> Mapping[str, Extras]:
-    """Return the extras of every node, by name.
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The extras of every node by name, and what the load balancer forwards besides the API."""
+
+    extras: Mapping[str, Extras]
+    proxied: tuple[ProxiedPort, ...]
+
+
+def assign(spec: ClusterSpec, members: Members) -> Assignment:
+    """Decide which node gets what.
 
     Raises InvalidFilter if a filter means a node that will not be there, or is missing where it
-    cannot be guessed.
+    cannot be guessed; InvalidPort if a port cannot be published as it is asked for.
     """
     extras = {name: Extras() for name in members.all}
 
@@ -49,7 +61,10 @@ def assign(spec: ClusterSpec, members: Members) -> Mapping[str, Extras]:
         chosen = _select("--volume", one, members) if one.filters else members.all
         for name in chosen:
             extras[name].binds.append(str(volumes.parse(one.value)))
-    return extras
+    proxied = publish(spec.ports, members)
+    for name, binding in proxied.bindings:
+        extras[name].ports.append(binding)
+    return Assignment(extras, proxied.ports)
 
 
 def _chosen(flag: str, one: Filtered, members: Members) -> Sequence[str]:

@@ -1,15 +1,10 @@
-"""Deciding a cluster: names, addresses, labels, commands, files, ports. Pure.
-
-Turns what was asked for and what was chosen into what is created; equal inputs give equal output,
-so a plan can be printed, compared and tested without an engine.
-"""
+"""A cluster's nodes with all that is in their create calls, and the load balancer's files."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from k3dasync import __version__, entrypoint, nginx
-from k3dasync.assign import Extras, assign
 from k3dasync.cluster import (
     API_PORT,
     APP,
@@ -31,6 +26,7 @@ from k3dasync.cluster import (
     Cluster,
     NetworkChoice,
     Node,
+    ProxiedPort,
     Role,
     agent_name,
     loadbalancer_name,
@@ -40,6 +36,7 @@ from k3dasync.cluster import (
     volume_name,
 )
 from k3dasync.grammar import volumes
+from k3dasync.resolve._assign import Assignment, Extras, assign
 from k3dasync.runtime import ContainerSpec, File, NetworkSpec, PortBinding, VolumeSpec
 from k3dasync.spec import ClusterSpec
 
@@ -69,8 +66,8 @@ def resolve(
     Raises InvalidFilter if something is asked for of a node that will not be there.
     """
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
-    extras = assign(spec, members(spec))
-    planner = _Planner(spec, run, token, network, api, base, host_alias, extras)
+    assignment = assign(spec, members(spec))
+    planner = _Planner(spec, run, token, network, api, base, host_alias, assignment)
     return Cluster(
         run=run,
         name=spec.name,
@@ -86,6 +83,7 @@ def resolve(
         api=api,
         token=token,
         has_fixed_addresses=bool(network.addresses),
+        proxied=assignment.proxied,
     )
 
 
@@ -118,7 +116,11 @@ class _Planner:
     api: ApiChoice
     base: Mapping[str, str]
     host_alias: str
-    extras: Mapping[str, Extras]
+    assignment: Assignment
+
+    @property
+    def extras(self) -> Mapping[str, Extras]:
+        return self.assignment.extras
 
     def nodes(self, loadbalancer_image: str) -> tuple[Node, ...]:
         names = node_names(self.spec)
@@ -133,10 +135,17 @@ class _Planner:
     def _first(self) -> str:
         return server_name(self.spec.name, 0)
 
-    @property
-    def _servers_alias(self) -> str:
-        """One name for all servers, for networks on which their addresses are not known."""
-        return f"k3d-{self.spec.name}-servers"
+    def _aliases(self, name: str) -> tuple[str, ...]:
+        """Return common names of nodes, for networks on which their addresses are not known."""
+        if self.network.addresses:
+            return ()
+        found = [_servers_alias(self.spec.name)] if name in members(self.spec).servers else []
+        found += [
+            _port_alias(self.spec.name, port)
+            for port in self.assignment.proxied
+            if name in port.nodes
+        ]
+        return tuple(found)
 
     @property
     def _binding(self) -> tuple[PortBinding, ...]:
@@ -193,7 +202,7 @@ class _Planner:
             url=None if is_init else f"https://{self._first}:{API_PORT}",
             labels=labels,
             address=addresses.get(name),
-            aliases=() if self.network.addresses else (self._servers_alias,),
+            aliases=self._aliases(name),
             ports=self._binding if is_published else (),
         )
         return Node(name=name, role=Role.SERVER, is_init=is_init, container=container)
@@ -206,6 +215,7 @@ class _Planner:
             url=f"https://{self._first}:{API_PORT}",
             labels=self._labels(Role.AGENT, name),
             address=addresses.get(name),
+            aliases=self._aliases(name),
         )
         return Node(name=name, role=Role.AGENT, is_init=False, container=container)
 
@@ -244,7 +254,7 @@ class _Planner:
             env=(*env, _KUBECONFIG_ENV),
             labels=labels,
             binds=self._binds(name),
-            ports=ports,
+            ports=(*ports, *self.extras[name].ports),
             extra_hosts=self._extra_hosts,
             ulimits=self.spec.ulimits,
             host_pid_mode=self.spec.host_pid_mode,
@@ -264,7 +274,7 @@ class _Planner:
             env=(*self.extras[name].env, _KUBECONFIG_ENV),
             labels=self._labels(Role.LOADBALANCER, name),
             binds=self._binds(name),
-            ports=self._binding,
+            ports=(*self._binding, *self.extras[name].ports),
             ulimits=self.spec.ulimits,
             files=self._balancer_files(addresses),
         )
@@ -275,13 +285,37 @@ class _Planner:
         return (*([shared] if self.spec.image_volume else []), *self.extras[name].binds)
 
     def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
-        servers = [server_name(self.spec.name, index) for index in range(self.spec.servers)]
-        if addresses:
-            # One that does not run yet would hold a probe for nginx's whole connect timeout.
-            text = nginx.config(API_PORT, [addresses[servers[0]]], balanced=False)
-        else:
-            text = nginx.config_by_name(API_PORT, self._servers_alias)
-        return nginx.files(text, nginx.values({f"{API_PORT}.tcp": servers}))
+        cluster, servers = self.spec.name, members(self.spec).servers
+        # One that does not run yet would hold a probe for nginx's whole connect timeout.
+        api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))
+        if not addresses:
+            api = nginx.Forward(port=API_PORT, name=_servers_alias(cluster))
+        return _files(cluster, api, self.assignment.proxied, servers, addresses)
+
+
+def _servers_alias(cluster: str) -> str:
+    return f"k3d-{cluster}-servers"
+
+
+def _port_alias(cluster: str, port: ProxiedPort) -> str:
+    return f"k3d-{cluster}-port-{port.port}-{port.protocol}"
+
+
+def _files(
+    cluster: str,
+    api: nginx.Forward,
+    proxied: Sequence[ProxiedPort],
+    servers: Sequence[str],
+    addresses: Mapping[str, str],
+) -> tuple[File, ...]:
+    """Return the load balancer's files: the API as it is, every other port to all its nodes."""
+    forwards = [api]
+    for one in proxied:
+        hosts = tuple(addresses[name] for name in one.nodes) if addresses else ()
+        name = "" if addresses else _port_alias(cluster, one)
+        forwards.append(nginx.Forward(port=one.port, protocol=one.protocol, hosts=hosts, name=name))
+    nodes = {f"{API_PORT}.tcp": servers} | {one.key: one.nodes for one in proxied}
+    return nginx.files(nginx.config(forwards), nginx.values(nodes))
 
 
 # On every container of k3d's, the load balancer too.
@@ -289,13 +323,12 @@ _KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
 
 
 def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
-    """Return the load balancer's configuration with every server.
+    """Return the load balancer's configuration with every server, on fixed addresses.
 
     *balanced* is for the time when every server can answer; before, all but the first stand by.
     """
-    servers = cluster.servers
-    upstreams = [server.container.address or server.name for server in servers]
-    return nginx.files(
-        nginx.config(API_PORT, upstreams, balanced=balanced),
-        nginx.values({f"{API_PORT}.tcp": [server.name for server in servers]}),
-    )
+    addresses = {node.name: node.container.address or node.name for node in cluster.nodes}
+    servers = [server.name for server in cluster.servers]
+    hosts = tuple(addresses[name] for name in servers)
+    api = nginx.Forward(port=API_PORT, hosts=hosts, is_balanced=balanced)
+    return _files(cluster.name, api, cluster.proxied, servers, addresses)
