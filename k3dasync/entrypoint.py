@@ -126,17 +126,45 @@ EOF
 mv "$directory/.k3dasync-coredns-custom" "$directory/k3dasync-coredns-custom.yaml"
 """
 
+_MEMINFO = "/etc/k3d/meminfo"
+
+# The kubelet takes a node's memory from /proc/meminfo, which shows the machine's, and refuses to
+# start where a machine's error detection tells of more than that.
+_MEMORY = f"""\
+#!/bin/sh
+# Shows k3s the memory that this container may use, not the machine's.
+set -o errexit
+set -o nounset
+mount --bind {_MEMINFO} /proc/meminfo
+if [ -d /sys/devices/system/edac ]; then
+  mkdir -p /etc/k3d/edac
+  mount --bind /etc/k3d/edac /sys/devices/system/edac
+fi
+"""
+
 _EXECUTABLE = 0o744
 
 
-def node_files(*, is_server: bool, gateway: str | None) -> tuple[File, ...]:
-    """Return the scripts of one node; without a known *gateway* the resolver stays where it is."""
+def _meminfo(memory: int) -> tuple[File, ...]:
+    # The kernel's kB are 1024 bytes. k3d counts 1000, so that nodes believe in more than they have.
+    text = f"MemTotal: {memory // 1024} kB\nSwapTotal: 0 kB\n"
+    return (File(path=_MEMINFO, content=text.encode()),)
+
+
+def node_files(*, is_server: bool, gateway: str | None, memory: int = 0) -> tuple[File, ...]:
+    """Return the scripts of one node.
+
+    Without a known *gateway* the resolver stays where it is; *memory* is the node's limit in bytes.
+    """
     scripts = {"": _MAIN, "-cgroupv2": _CGROUPV2, "-mounts": _MOUNTS}
     if gateway:
         scripts["-dns"] = _DNS.format(gateway=gateway)
     if is_server:
         scripts["-coredns"] = _COREDNS
-    return tuple(
+    files = _meminfo(memory) if memory else ()
+    if memory:
+        scripts["-memory"] = _MEMORY
+    return files + tuple(
         File(path=f"/bin/k3d-entrypoint{suffix}.sh", content=text.encode(), mode=_EXECUTABLE)
         for suffix, text in sorted(scripts.items())
     )

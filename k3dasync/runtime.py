@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
 
 
@@ -94,7 +95,7 @@ class ContainerSpec:
     """Everything one create call says, and the files put in before the first start.
 
     `name` is the hostname too. `network` may be a name or an id. `address` None lets the engine
-    choose. `entrypoint` and `command` None keep the image's.
+    choose. `entrypoint` and `command` None keep the image's. `memory` in bytes, 0 for no limit.
     """
 
     name: str
@@ -112,6 +113,8 @@ class ContainerSpec:
     init: bool = True
     host_pid_mode: bool = False
     ulimits: tuple[Ulimit, ...] = ()
+    memory: int = 0
+    gpus: GpuRequest | None = None
     files: tuple[File, ...] = field(default=(), repr=False)
 
 

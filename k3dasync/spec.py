@@ -11,6 +11,7 @@ import msgspec
 from k3dasync.errors import InvalidSyntax, SpecError
 from k3dasync.grammar import ports, volumes, words
 from k3dasync.grammar.filtered import Filtered
+from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S
 
@@ -22,6 +23,10 @@ DEFAULT_TIMEOUT = 900.0
 disks and for pulling half a gigabyte over a slow line."""
 MAX_NODES = 2000
 """A Linux bridge takes 1023 members; twice that is surely a slip of the finger."""
+
+
+LEAST_MEMORY = 6 * 2**20
+"""The engine's own minimum (moby, since 20.10)."""
 
 
 class WaitLevel(StrEnum):
@@ -40,7 +45,10 @@ class ApiPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A cluster as asked for, defaults included. `timeout` in seconds, None means no limit."""
+    """A cluster as asked for, defaults included.
+
+    `timeout` in seconds, None means no limit; memory in bytes a node, 0 means no limit.
+    """
 
     name: str = DEFAULT_NAME
     servers: int = 1
@@ -58,6 +66,9 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     kubeconfig_switch_context: bool = True
     image_volume: bool = True
     host_pid_mode: bool = False
+    servers_memory: int = 0
+    agents_memory: int = 0
+    gpus: GpuRequest | None = None
     env: tuple[Filtered, ...] = ()
     ports: tuple[Filtered, ...] = ()
     volumes: tuple[Filtered, ...] = ()
@@ -108,6 +119,12 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         raise SpecError(f"--network {spec.network!r} is not the name of a network")
     if spec.network and spec.subnet:
         raise SpecError("--subnet cannot be used with --network: that network has its own")
+    for flag, size in (
+        ("--servers-memory", spec.servers_memory),
+        ("--agents-memory", spec.agents_memory),
+    ):
+        if 0 < size < LEAST_MEMORY:
+            raise SpecError(f"{flag} is {size} bytes, and the engine takes no less than 6m")
     _check_grammars(spec)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")

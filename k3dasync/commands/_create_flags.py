@@ -6,9 +6,9 @@ from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, Token
 
-from k3dasync.grammar import filtered
+from k3dasync.grammar import filtered, gpus
 from k3dasync.grammar.filtered import Filtered
-from k3dasync.grammar.words import parse_host_alias, parse_ulimit
+from k3dasync.grammar.words import parse_host_alias, parse_size, parse_ulimit
 from k3dasync.images import K3S
 from k3dasync.spec import (
     DEFAULT_NAME,
@@ -111,6 +111,15 @@ class CreateFlags:
     host_pid_mode: Annotated[
         bool, _flag("--host-pid-mode", help="Servers and agents see the host's processes.")
     ] = False
+    servers_memory: Annotated[
+        str, _flag("--servers-memory", help="Memory of each server, such as 2g.")
+    ] = ""
+    agents_memory: Annotated[
+        str, _flag("--agents-memory", help="Memory of each agent, such as 512m.")
+    ] = ""
+    gpus: Annotated[
+        str, _flag("--gpus", help="GPUs of each server and agent: all, a number, or as for docker.")
+    ] = ""
     no_image_volume: Annotated[
         bool, _flag("--no-image-volume", help="No volume for imported images.")
     ] = False
@@ -139,6 +148,9 @@ class CreateFlags:
                 kubeconfig_switch_context=self.kubeconfig_switch_context,
                 image_volume=not self.no_image_volume,
                 host_pid_mode=self.host_pid_mode,
+                servers_memory=_size("--servers-memory", self.servers_memory),
+                agents_memory=_size("--agents-memory", self.agents_memory),
+                gpus=read("--gpus", gpus.parse, self.gpus) if self.gpus else None,
                 env=_filtered("--env", self.env),
                 ports=_filtered("--port", self.port),
                 volumes=_filtered("--volume", self.volume),
@@ -153,6 +165,10 @@ class CreateFlags:
 
 def _filtered(flag: str, texts: Sequence[str]) -> tuple[Filtered, ...]:
     return _each(flag, filtered.parse, texts)
+
+
+def _size(flag: str, text: str) -> int:
+    return read(flag, parse_size, text) if text else 0
 
 
 ValueT = TypeVar("ValueT")

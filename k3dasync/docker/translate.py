@@ -16,6 +16,7 @@ from k3dasync.errors import (
     PortTaken,
     SubnetTaken,
 )
+from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerEvent,
@@ -79,11 +80,25 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     }
     if spec.host_pid_mode:
         config["PidMode"] = "host"
+    if spec.memory:
+        config["Memory"] = spec.memory
+    if spec.gpus is not None:
+        config["DeviceRequests"] = [_device_request(spec.gpus)]
     if spec.ulimits:
         config["Ulimits"] = [
             {"Name": one.name, "Soft": one.soft, "Hard": one.hard} for one in spec.ulimits
         ]
     return config
+
+
+def _device_request(wanted: GpuRequest) -> dict[str, Any]:
+    return {
+        "Driver": wanted.driver,
+        "Count": wanted.count,
+        "DeviceIDs": list(wanted.devices) or None,
+        "Capabilities": [list(wanted.capabilities)],
+        "Options": dict(wanted.options),
+    }
 
 
 def network_body(spec: NetworkSpec) -> dict[str, Any]:

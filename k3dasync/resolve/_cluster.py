@@ -243,6 +243,8 @@ class _Planner:
         env = [*self.extras[name].env, f"K3S_TOKEN={self.token}"]
         if url:
             env.append(f"K3S_URL={url}")
+        is_server = command[0] == "server"
+        memory = self.spec.servers_memory if is_server else self.spec.agents_memory
         return ContainerSpec(
             name=name,
             image=self.spec.image,
@@ -258,8 +260,10 @@ class _Planner:
             extra_hosts=self._extra_hosts,
             ulimits=self.spec.ulimits,
             host_pid_mode=self.spec.host_pid_mode,
+            memory=memory,
+            gpus=self.spec.gpus,
             files=entrypoint.node_files(
-                is_server=command[0] == "server", gateway=self.network.gateway or None
+                is_server=is_server, gateway=self.network.gateway or None, memory=memory
             ),
         )
 

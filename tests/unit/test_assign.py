@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import pytest
 
 from k3dasync.cluster import Cluster, NetworkChoice, Node
-from k3dasync.errors import InvalidFilter, InvalidSyntax
+from k3dasync.docker.translate import container_body
+from k3dasync.errors import InvalidFilter, InvalidSyntax, SpecError
 from k3dasync.grammar import filtered
 from k3dasync.grammar.filtered import Filtered
+from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import parse_host_alias, parse_ulimit
 from k3dasync.resolve import resolve
 from k3dasync.spec import ClusterSpec, check
@@ -170,3 +172,57 @@ def test_values_are_checked_before_anything_else(field: str, flag: str) -> None:
     """The message names the flag."""
     with pytest.raises(InvalidSyntax, match=flag):
         check(ClusterSpec(name="dev", **{field: texts("=x@all")}))  # type: ignore[arg-type]
+
+
+def test_memory_is_limited_by_role_and_shown_to_k3s() -> None:
+    """The load balancer has no limit; the nodes' files show theirs instead of the machine's."""
+    made = make(servers_memory=2**31, agents_memory=2**29)
+    shown = {
+        short: [
+            file.content.decode().splitlines()[0]
+            for file in made[short].container.files
+            if file.path.endswith("/meminfo")
+        ]
+        for short in ("server-1", "agent-0", "serverlb")
+    }
+
+    assert (2**31, 2**29, 0) == tuple(made[short].container.memory for short in shown)
+    assert {
+        "server-1": ["MemTotal: 2097152 kB"],
+        "agent-0": ["MemTotal: 524288 kB"],
+        "serverlb": [],
+    } == shown
+    scripts = {file.path for file in made["agent-0"].container.files}
+    assert "/bin/k3d-entrypoint-memory.sh" in scripts
+    assert "/bin/k3d-entrypoint-memory.sh" not in {
+        file.path for file in make()["agent-0"].container.files
+    }
+
+
+def test_the_engine_takes_no_less_than_6_megabytes() -> None:
+    """It is said before it is asked."""
+    with pytest.raises(SpecError, match="--agents-memory"):
+        check(ClusterSpec(agents_memory=2**20))
+
+
+def test_the_create_call_says_it_all() -> None:
+    """As the engine's API has it."""
+    made = make(
+        ulimits=(parse_ulimit("nofile=1:-1"),),
+        host_pid_mode=True,
+        agents_memory=2**29,
+        gpus=GpuRequest(count=-1),
+        ports=texts("8080-8081:80@agent:0:direct", "90@agent:0:direct"),
+    )
+    host = container_body(made["agent-0"].container)["HostConfig"]
+
+    assert ("host", 2**29) == (host["PidMode"], host["Memory"])
+    assert [{"Name": "nofile", "Soft": 1, "Hard": -1}] == host["Ulimits"]
+    assert [["gpu"]] == host["DeviceRequests"][0]["Capabilities"]
+    assert {
+        "80/tcp": [{"HostIp": "", "HostPort": "8080-8081"}],
+        "90/tcp": [{"HostIp": "", "HostPort": ""}],
+    } == host["PortBindings"]
+    assert {"PidMode", "Memory", "Ulimits", "DeviceRequests"}.isdisjoint(
+        container_body(make()["agent-0"].container)["HostConfig"]
+    )

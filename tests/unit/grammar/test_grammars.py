@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k3dasync.errors import InvalidFilter, InvalidSyntax
-from k3dasync.grammar import filtered, filters, ports, volumes, words
+from k3dasync.grammar import filtered, filters, gpus, ports, volumes, words
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.filters import EVERY, Group, Members, NodeFilter, Range, Suffix
+from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.ports import PortMapping, PortRange, Protocol
 from k3dasync.grammar.volumes import VolumeMapping
 from k3dasync.grammar.words import HostAlias, Ulimit
@@ -25,6 +26,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "ulimit": words.parse_ulimit,
     "host alias": words.parse_host_alias,
     "size": words.parse_size,
+    "gpus": gpus.parse,
 }
 ALPHABET = "abk03:;@,-*[]/.=\\ 1é\n\0servagntpoxydic"
 
@@ -332,3 +334,31 @@ def test_labels() -> None:
     """Split at the first equals sign; without one the value is empty."""
     assert ("a", "b=c") == words.parse_runtime_label("a=b=c")
     assert ("a", "") == words.parse_label("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("all", GpuRequest(count=-1)),
+        ("2", GpuRequest(count=2)),
+        ("driver=nvidia", GpuRequest(count=1, driver="nvidia")),
+        ('"device=0,1",driver=x', GpuRequest(count=0, devices=("0", "1"), driver="x")),
+        (
+            'count=3,"capabilities=compute,utility"',
+            GpuRequest(count=3, capabilities=("compute", "utility", "gpu")),
+        ),
+        ("options=a=b", GpuRequest(count=1, options=(("a", "b"),))),
+    ],
+)
+def test_gpus(text: str, expected: GpuRequest) -> None:
+    """Docker's grammar and defaults."""
+    assert expected == gpus.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "0", "-1", "count=", "a=b", "1,2", "device=0,count=1", '"']
+)
+def test_bad_gpus_are_refused(text: str) -> None:
+    """Words that are no field, fields twice, and what contradicts itself."""
+    with pytest.raises(InvalidSyntax, match="expected"):
+        gpus.parse(text)
