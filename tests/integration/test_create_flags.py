@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,9 +42,12 @@ def inside(node: str, *command: str) -> str:
 
 
 def answer(port: int) -> str:
-    """Return the first line that a connection to that port gets."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        return connection.makefile().readline()
+    """Return the first line that a connection to that port gets, as soon as somebody listens."""
+    end, line = time.monotonic() + 10, ""
+    while not line and time.monotonic() < end:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            line = connection.makefile().readline()
+    return line
 
 
 def test_what_is_asked_for_is_there_and_works(cli: Cli, own_name: str, tmp_path: Path) -> None:
