@@ -56,6 +56,7 @@ def subnets(name: str, nodes: int, taken: Collection[str]) -> Iterator[str]:
         pool = ipaddress.IPv4Network(text, strict=False)
     except ValueError as error:
         raise SpecError(f"K3DASYNC_SUBNET_POOL: {error}") from None
+    refuse_special(pool, "K3DASYNC_SUBNET_POOL")
     if pool.prefixlen > prefix:
         raise SpecError(f"K3DASYNC_SUBNET_POOL {pool} is too small: {nodes} nodes need a /{prefix}")
     used = [ipaddress.ip_network(cidr, strict=False) for cidr in taken]
@@ -66,6 +67,23 @@ def subnets(name: str, nodes: int, taken: Collection[str]) -> Iterator[str]:
         candidate = ipaddress.IPv4Network((base, prefix))
         if not any(candidate.overlaps(network) for network in used4):
             yield str(candidate)
+
+
+_NOT_FOR_NODES = {
+    "0.0.0.0/8": "for addresses of no network",
+    "127.0.0.0/8": "for every machine itself",
+    "169.254.0.0/16": "for one link only",
+    "224.0.0.0/4": "for multicast",
+    "240.0.0.0/4": "reserved",
+}
+"""IANA's special-purpose registry (RFC 6890). An engine takes some of them, and is harmed."""
+
+
+def refuse_special(network: ipaddress.IPv4Network, origin: str) -> None:
+    """Raise SpecError, naming the *origin*, if a range is not for networks of machines."""
+    for cidr, what in _NOT_FOR_NODES.items():
+        if network.overlaps(ipaddress.IPv4Network(cidr)):
+            raise SpecError(f"{origin} {network} cannot be used: {cidr} is {what}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,11 @@ async def reading(name: str) -> AsyncIterator[EngineReader]:
 
 
 def _load(name: str, path: str) -> Any:
-    module, colon, attribute = path.partition(":")
-    if not colon:
+    module, _, attribute = path.partition(":")
+    if not (module and attribute):
         known = ", ".join(_ALIASES)
         raise SpecError(f"--runtime {name!r}: expected {known} or module:attribute")
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise SpecError(f"--runtime {name}: {error}") from error

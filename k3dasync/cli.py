@@ -4,6 +4,7 @@ Commands are named by import path and imported when they run, so that `--help` s
 """
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -97,6 +98,7 @@ _LEVELS = frozenset({"none", "api", "nodes", "true", "false"})
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     streams.open_missing()
+    _forget_empty_variables()
     try:
         given = with_wait_level(sys.argv[1:] if arguments is None else arguments)
         build()(given, exit_on_error=False, print_error=False, result_action="return_none")
@@ -111,6 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _report(known)
     return 0
+
+
+def _forget_empty_variables() -> None:
+    """Let empty variables of flags count as not set: so does k3d's, and scripts rely on it."""
+    empty = [name for name, value in os.environ.items() if name.startswith("K3D_") and not value]
+    for name in empty:
+        del os.environ[name]
 
 
 def _usage_error(error: CycloptsError) -> str:

@@ -215,7 +215,7 @@ class NodeGone(K3dAsyncError):
 
     def __init__(self, node: str, how: str) -> None:
         self.node = node
-        super().__init__(f"the container of node {node} was {how} by somebody else")
+        super().__init__(f"container {node} was {how} by somebody else")
 
 
 class TaskFailed(K3dAsyncError):

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from k3dasync.errors import JournalError
 from k3dasync.graph import TaskId
 from k3dasync.undo import NOTHING, Undo
 
@@ -211,6 +212,10 @@ AnyEvent = (
 )
 
 
+INTENTIONS = (RunStarted, RunReplanned, TaskStarted)
+"""What an act follows: it must be in the log before that."""
+
+
 class EventSink(Protocol):
     """Someone who is told. `write` must not raise for reasons of display and must not block."""
 
@@ -223,8 +228,8 @@ EventT = TypeVar("EventT", bound=Event)
 class Emitter:
     """Numbers, stamps and hands out events: to the journal first, then to everybody else.
 
-    The journal may raise, and then nothing has happened yet; the other sinks are never allowed
-    to stop a run.
+    The journal may refuse what is about to be done, and then it must not be done; the other sinks
+    are never allowed to stop a run.
     """
 
     def __init__(
@@ -251,6 +256,17 @@ class Emitter:
         """Return seconds since the run began."""
         return self._clock() - self._start
 
+    def _log(self, event: Event) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.write(event)  # type: ignore[arg-type]  # it is one of the union
+        except JournalError:
+            if isinstance(event, INTENTIONS):
+                raise
+            # What has been done cannot be refused any more, and whoever takes it back must not be
+            # stopped: a log that ends too early only makes somebody undo it once more.
+
     def emit(self, kind: type[EventT], /, **facts: object) -> EventT:
         """Build one event of that *kind*, write it to journal and sinks, and return it."""
         t = round(self.now(), 6)
@@ -258,8 +274,7 @@ class Emitter:
         self._seq += 1
         if not isinstance(event, TaskWaiting):
             self.last_change = t
-        if self._journal is not None:
-            self._journal.write(event)  # type: ignore[arg-type]  # EventT is one of the union
+        self._log(event)
         for sink in self._sinks:
             sink.write(event)  # type: ignore[arg-type]  # same
         return event

@@ -17,12 +17,11 @@ import msgspec
 
 from k3dasync.errors import ClusterBusy, JournalError
 from k3dasync.events import (
+    INTENTIONS,
     AnyEvent,
     RunDone,
     RunFailed,
-    RunReplanned,
     RunStarted,
-    TaskStarted,
     decode,
     encode,
     is_closed,
@@ -35,9 +34,6 @@ KEEP_SECONDS = 30 * 24 * 3600.0
 """… and for how long: a month of CI history on a developer's disk is a few MB."""
 
 _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may write"
-
-_INTENTIONS = (RunStarted, RunReplanned, TaskStarted)
-"""What must survive a power cut too, because an act follows: these lines are synced."""
 
 
 def state_dir() -> Path:
@@ -113,9 +109,12 @@ class Journal:
             if self._descriptor < 0:
                 self._open()
             line = encode(event)
+            before = os.lseek(self._descriptor, 0, os.SEEK_END)
             if os.write(self._descriptor, line) != len(line):
-                raise OSError("short write")  # noqa: TRY301 - one message for both
-            if isinstance(event, _INTENTIONS):
+                # Half a line is the end of a log only as long as no other line follows.
+                os.ftruncate(self._descriptor, before)
+                raise OSError("no room for a line")  # noqa: TRY301 - one message for both
+            if isinstance(event, INTENTIONS):  # they must survive a power cut too
                 os.fsync(self._descriptor)
         except OSError as error:
             raise JournalError(

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +60,20 @@ def parse(content: bytes, origin: str) -> Config:
         raise KubeconfigError(f"cannot read {origin}: it is not YAML: {words}") from error
     if config is None:
         return {}
-    if not isinstance(config, dict) or not all(_has_names(config.get(part)) for part in _PARTS):
+    if not isinstance(config, dict) or not _is_kubeconfig(config):
         raise KubeconfigError(f"cannot read {origin}: it is not a kubeconfig")
     return config
 
 
 _PARTS = ("clusters", "contexts", "users")
+
+
+def _is_kubeconfig(config: Config) -> bool:
+    """Say whether it can be one: another kind of Kubernetes' documents looks the same otherwise."""
+    kind, version = config.get("kind", "Config"), config.get("apiVersion", "v1")
+    return (kind, version) == ("Config", "v1") and all(
+        _has_names(config.get(part)) for part in _PARTS
+    )
 
 
 def _has_names(entries: object) -> bool:
@@ -164,19 +172,29 @@ def default_path() -> Path:
     return Path(named[0]) if named else Path.home() / ".kube" / "config"
 
 
-def files_with(cluster: str) -> tuple[str, ...]:
-    """Return the files that know a cluster: those of `KUBECONFIG` or the default, and its own."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The files that know a cluster, and why others could not be searched."""
+
+    found: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def search(cluster: str, also: Iterable[str] = ()) -> Search:
+    """Look for a cluster: in the files of `KUBECONFIG` or the default one, its own, and *also*."""
     named = filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))
-    paths = [Path(text) for text in dict.fromkeys(named)] or [Path.home() / ".kube" / "config"]
-    found = []
-    for path in (*paths, own_path(cluster)):
+    usual = [Path(text) for text in named] or [Path.home() / ".kube" / "config"]
+    paths = dict.fromkeys(path.absolute() for path in (*usual, own_path(cluster), *map(Path, also)))
+    found, problems = [], []
+    for path in paths:
         try:
             config = load(path)
-        except KubeconfigError:
-            continue  # not ours to mend, and nothing of ours can be in it
+        except KubeconfigError as error:
+            problems.append(str(error))
+            continue
         if has_entries(config, cluster):
-            found.append(str(path.absolute()))
-    return tuple(found)
+            found.append(str(path))
+    return Search(tuple(found), tuple(problems))
 
 
 def own_path(cluster: str) -> Path:

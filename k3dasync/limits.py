@@ -55,7 +55,8 @@ class Limits:
         for part in filter(None, (part.strip() for part in text.split(","))):
             kind, equals, number = part.partition("=")
             if kind not in kinds or not equals or not number.isdigit():
-                raise SpecError(f"limit {part!r}: expected one of {', '.join(kinds)}, '=', number")
+                words = f"expected one of {', '.join(kinds)}, '=' and a number"
+                raise SpecError(f"K3DASYNC_LIMITS {part!r}: {words}")
             values[kind] = int(number)
         return cls(**values)
 

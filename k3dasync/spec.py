@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from k3dasync.addresses import refuse_special
 from k3dasync.errors import InvalidSyntax, SpecError
 from k3dasync.grammar import ports, volumes, words
 from k3dasync.grammar.filtered import Filtered
@@ -111,8 +112,7 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         raise SpecError(f"--agents is {spec.agents}, expected 0 or more")
     if spec.servers + spec.agents > MAX_NODES:
         raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
-    if not re.fullmatch(_IMAGE, spec.image, re.ASCII):
-        raise SpecError(f"--image {spec.image!r} is not an image name, expected [HOST/]NAME[:TAG]")
+    check_image(spec.image, "--image")
     if spec.network in _OWN_NETWORKS:
         raise SpecError(f"--network {spec.network} is not supported: {_OWN_NETWORKS[spec.network]}")
     if spec.network is not None and not re.fullmatch(_NETWORK, spec.network):
@@ -129,6 +129,13 @@ def check(spec: ClusterSpec) -> ClusterSpec:
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
     return spec
+
+
+def check_image(image: str, origin: str) -> str:
+    """Return an image's name; raises SpecError, naming the *origin*, if it is none."""
+    if not re.fullmatch(_IMAGE, image, re.ASCII):
+        raise SpecError(f"{origin} {image!r} is not an image name, expected [HOST/]NAME[:TAG]")
+    return image
 
 
 def _check_grammars(spec: ClusterSpec) -> None:
@@ -208,6 +215,9 @@ def parse_api_port(text: str) -> ApiPort:
             raise SpecError(f"--api-port {text!r}: {host} is not an address")
     elif ":" in host:
         raise SpecError(f"--api-port {text!r}: an IPv6 address belongs in brackets")
+    elif host and not host.strip("0123456789.") and not _is_address(host):
+        # Libraries would take 6550 for the address 0.0.25.150.
+        raise SpecError(f"--api-port {text!r}: {host} is not an address, expected [HOST:]PORT")
     return ApiPort(host or None, None if port == "random" else _port_number(port, text))
 
 
@@ -237,17 +247,5 @@ def parse_subnet(text: str) -> str | None:
         raise SpecError(f"--subnet {text!r} has no prefix, expected for example {text}/24")
     if network.prefixlen > 29:
         raise SpecError(f"--subnet {text} is too small, expected a prefix of at most /29")
-    for cidr, what in _NOT_FOR_NODES.items():
-        if network.overlaps(ipaddress.IPv4Network(cidr)):
-            raise SpecError(f"--subnet {text} cannot be used: {cidr} is {what}")
+    refuse_special(network, "--subnet")
     return str(network)
-
-
-_NOT_FOR_NODES = {
-    "0.0.0.0/8": "for addresses of no network",
-    "127.0.0.0/8": "for every machine itself",
-    "169.254.0.0/16": "for one link only",
-    "224.0.0.0/4": "for multicast",
-    "240.0.0.0/4": "reserved",
-}
-"""IANA's special-purpose registry (RFC 6890). An engine takes some of them, and is harmed."""

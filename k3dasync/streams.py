@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import TextIO
 
 from k3dasync.errors import OutputError
@@ -11,11 +10,14 @@ from k3dasync.errors import OutputError
 def open_missing() -> None:
     """Open what the caller has closed.
 
-    Else the next file or socket would get its number, and our lines would go there.
+    Else the next file or socket would get its number, and our lines would go there. Nothing can be
+    written to the new ones: a result that was to go there is an error, as it is to a full disk.
     """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - stays open
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)  # the lowest that is free: itself
+            mode = "w" if number else "r"
+            null = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
             setattr(sys, name, null)
 
 

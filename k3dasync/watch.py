@@ -5,7 +5,9 @@ here, and a node that keeps exiting fails whoever waits for it, with its last wo
 that somebody else has stopped or removed.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -57,6 +59,8 @@ class ClusterWatch:
         self._joiners = frozenset(joiners)
         self._exits: dict[str, _Exits] = {}
         self._lost: dict[str, NodeCrashed | NodeGone] = {}
+        self._told: set[str] = set()
+        self._waiting: Counter[str] = Counter()
         self._nodes: Nodes = {}
         self._credentials: Credentials | None = None
         self._has_credentials = anyio.Event()
@@ -88,10 +92,11 @@ class ClusterWatch:
 
         Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
-        while not condition():
-            self._raise_if_lost(involved)
-            waiting()
-            await self._changed.wait()
+        with self._involving(involved):
+            while not condition():
+                self._raise_if_lost(involved)
+                waiting()
+                await self._changed.wait()
 
     async def poll(
         self, probe: Callable[[], Awaitable[bool]], *, involved: Collection[str]
@@ -101,20 +106,33 @@ class ClusterWatch:
         Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
         pause = FIRST_PAUSE
-        while not await probe():
-            self._raise_if_lost(involved)
-            with anyio.move_on_after(pause):
-                await self._changed.wait()
-            pause = min(pause * 1.5, LONGEST_PAUSE)
+        with self._involving(involved):
+            while not await probe():
+                self._raise_if_lost(involved)
+                with anyio.move_on_after(pause):
+                    await self._changed.wait()
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    @contextmanager
+    def _involving(self, names: Collection[str]) -> Iterator[None]:
+        self._waiting.update(names)
+        try:
+            yield
+        finally:
+            self._waiting.subtract(names)
 
     def raise_if_any_lost(self) -> None:
         """Raise NodeCrashed or NodeGone if a node was lost while nobody waited for it."""
         self._raise_if_lost(self._lost)
 
     def _raise_if_lost(self, involved: Collection[str]) -> None:
-        for name in involved:
-            if name in self._lost:
-                raise self._lost[name]
+        # One task tells of it, the others are cancelled then: its own, or if nobody waits for the
+        # node any more, whichever waits for another one.
+        for name, error in self._lost.items():
+            is_concerned = name in involved or not self._waiting[name]
+            if is_concerned and name not in self._told:
+                self._told.add(name)
+                raise error
 
     def _tell(self) -> None:
         self._changed.set()
@@ -156,7 +174,7 @@ class ClusterWatch:
             case "start":
                 exits.is_killed = False
             case "die" if exits.is_killed:  # and then its restart policy does not count
-                self._lose(event.name, NodeGone(event.name, "stopped"))
+                self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":
                 exits.count += 1
                 exits.exit_code = event.exit_code or 0

@@ -1,5 +1,6 @@
 """The flags of create, shared by everything that takes them."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
@@ -23,24 +24,33 @@ from k3dasync.spec import (
 )
 
 
-def _flag(*names: str, help: str) -> Parameter:
-    return Parameter(name=names, help=help, negative="")
+def _flag(*names: str, env: str, help: str) -> Parameter:
+    return Parameter(name=names, help=help, env_var=env, negative="")
 
 
-def _number(*names: str, help: str) -> Parameter:
-    return Parameter(name=names, help=help, negative="", converter=_whole)
+def _number(*names: str, env: str, help: str) -> Parameter:
+    return Parameter(name=names, help=help, env_var=env, negative="", converter=_whole)
 
 
-def _list(*names: str, help: str) -> Parameter:
+def _list(*names: str, env: str, help: str) -> Parameter:
     """Return a flag that is repeated, its values taken as they are and in their order."""
     return Parameter(
-        name=names, help=help, negative="", consume_multiple=False, allow_leading_hyphen=True
+        name=names,
+        help=help,
+        env_var=env,  # its words, split at blanks: as k3d reads lists
+        negative="",
+        show_default=False,
+        consume_multiple=False,
+        allow_leading_hyphen=True,
     )
 
 
 def _whole(_type: object, tokens: Sequence[Token]) -> int:
     """Read a whole number; cyclopts itself would round 1.5 down."""
-    return int(tokens[0].value)
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
 
 
 @Parameter(name="*")
@@ -48,80 +58,173 @@ def _whole(_type: object, tokens: Sequence[Token]) -> int:
 class CreateFlags:
     """What `create` and whoever plans one can be told."""
 
-    servers: Annotated[int, _number("--servers", "-s", help="Number of servers.")] = 1
-    agents: Annotated[int, _number("--agents", "-a", help="Number of agents.")] = 0
-    image: Annotated[str, _flag("--image", "-i", help="The k3s image.")] = K3S
+    servers: Annotated[
+        int, _number("--servers", "-s", env="K3D_SERVERS", help="Number of servers.")
+    ] = 1
+    agents: Annotated[
+        int, _number("--agents", "-a", env="K3D_AGENTS", help="Number of agents.")
+    ] = 0
+    image: Annotated[str, _flag("--image", "-i", env="K3D_IMAGE", help="The k3s image.")] = K3S
     network: Annotated[
         str | None,
-        _flag("--network", help="Join this network, or make one of that name if there is none."),
+        _flag(
+            "--network",
+            env="K3D_NETWORK",
+            help="Join this network, or make one of that name if there is none.",
+        ),
     ] = None
     subnet: Annotated[
-        str | None, _flag("--subnet", help="The network's range, as CIDR; auto chooses one.")
+        str | None,
+        _flag("--subnet", env="K3D_SUBNET", help="The network's range, as CIDR; auto chooses one."),
     ] = None
     token: Annotated[
-        str | None, _flag("--token", help="The cluster's secret; a random one if not given.")
+        str | None,
+        _flag("--token", env="K3D_TOKEN", help="The cluster's secret; a random one if not given."),
     ] = None
     api_port: Annotated[
         str | None,
-        _flag("--api-port", help="[HOST:]PORT of the Kubernetes API on the engine's host."),
+        _flag(
+            "--api-port",
+            env="K3D_CLI_API-PORT",
+            help="[HOST:]PORT of the Kubernetes API on the engine's host.",
+        ),
     ] = None
-    no_lb: Annotated[bool, _flag("--no-lb", help="No load balancer.")] = False
+    no_lb: Annotated[
+        bool, _flag("--no-lb", env="K3D_OPTIONS_K3D_DISABLELOADBALANCER", help="No load balancer.")
+    ] = False
     no_rollback: Annotated[
-        bool, _flag("--no-rollback", help="Keep everything if the create fails.")
+        bool,
+        _flag(
+            "--no-rollback",
+            env="K3D_OPTIONS_K3D_DISABLEROLLBACK",
+            help="Keep everything if the create fails.",
+        ),
     ] = False
     wait: Annotated[
         str,
-        _flag("--wait", help="none, api or nodes; --wait alone and true mean nodes, false none."),
+        _flag(
+            "--wait",
+            env="K3D_OPTIONS_K3D_WAIT",
+            help="none, api or nodes; --wait alone and true mean nodes, false none.",
+        ),
     ] = "nodes"
     timeout: Annotated[
-        str, _flag("--timeout", help="Take everything back after that time; 0s: no limit.")
+        str,
+        _flag(
+            "--timeout",
+            env="K3D_OPTIONS_K3D_TIMEOUT",
+            help="Take everything back after that time; 0s: no limit.",
+        ),
     ] = "15m"
     kubeconfig_update_default: Annotated[
-        bool, _flag("--kubeconfig-update-default", help="Merge into the default kubeconfig.")
+        bool,
+        _flag(
+            "--kubeconfig-update-default",
+            env="K3D_OPTIONS_KUBECONFIG_UPDATEDEFAULTKUBECONFIG",
+            help="Merge into the default kubeconfig.",
+        ),
     ] = True
     kubeconfig_switch_context: Annotated[
-        bool, _flag("--kubeconfig-switch-context", help="Make it the current context there.")
+        bool,
+        _flag(
+            "--kubeconfig-switch-context",
+            env="K3D_OPTIONS_KUBECONFIG_SWITCHCURRENTCONTEXT",
+            help="Make it the current context there.",
+        ),
     ] = True
     env: Annotated[
-        tuple[str, ...], _list("--env", "-e", help="KEY=VALUE[@FILTER] for nodes' containers.")
+        tuple[str, ...],
+        _list("--env", "-e", env="K3D_CLI_ENV", help="KEY=VALUE[@FILTER] for nodes' containers."),
     ] = ()
     port: Annotated[
         tuple[str, ...],
-        _list("--port", "-p", help="[[IP:]HOST:]CONTAINER[/PROTOCOL][@FILTER] to publish."),
+        _list(
+            "--port",
+            "-p",
+            env="K3D_CLI_PORTS",
+            help="[[IP:]HOST:]CONTAINER[/PROTOCOL][@FILTER] to publish.",
+        ),
     ] = ()
     volume: Annotated[
         tuple[str, ...],
-        _list("--volume", "-v", help="[SOURCE:]DESTINATION[:OPTIONS][@FILTER]; all nodes without."),
+        _list(
+            "--volume",
+            "-v",
+            env="K3D_CLI_VOLUMES",
+            help="[SOURCE:]DESTINATION[:OPTIONS][@FILTER]; all nodes without.",
+        ),
     ] = ()
     k3s_arg: Annotated[
-        tuple[str, ...], _list("--k3s-arg", help="ARG[@FILTER] for k3s, as it stands.")
+        tuple[str, ...],
+        _list("--k3s-arg", env="K3D_CLI_K3SARGS", help="ARG[@FILTER] for k3s, as it stands."),
     ] = ()
     k3s_node_label: Annotated[
-        tuple[str, ...], _list("--k3s-node-label", help="KEY=VALUE[@FILTER] for Node objects.")
+        tuple[str, ...],
+        _list(
+            "--k3s-node-label",
+            env="K3D_CLI_K3S-NODE-LABELS",
+            help="KEY=VALUE[@FILTER] for Node objects.",
+        ),
     ] = ()
     runtime_label: Annotated[
-        tuple[str, ...], _list("--runtime-label", help="KEY=VALUE[@FILTER] for containers.")
+        tuple[str, ...],
+        _list(
+            "--runtime-label",
+            env="K3D_CLI_RUNTIME-LABELS",
+            help="KEY=VALUE[@FILTER] for containers.",
+        ),
     ] = ()
     runtime_ulimit: Annotated[
-        tuple[str, ...], _list("--runtime-ulimit", help="NAME=SOFT:HARD for every container.")
+        tuple[str, ...],
+        _list(
+            "--runtime-ulimit",
+            env="K3D_CLI_RUNTIME-ULIMITS",
+            help="NAME=SOFT:HARD for every container.",
+        ),
     ] = ()
     host_alias: Annotated[
-        tuple[str, ...], _list("--host-alias", help="IP:NAME[,NAME] for nodes and pods.")
+        tuple[str, ...],
+        _list("--host-alias", env="K3D_HOSTALIASES", help="IP:NAME[,NAME] for nodes and pods."),
     ] = ()
     host_pid_mode: Annotated[
-        bool, _flag("--host-pid-mode", help="Servers and agents see the host's processes.")
+        bool,
+        _flag(
+            "--host-pid-mode",
+            env="K3D_OPTIONS_RUNTIME_HOSTPIDMODE",
+            help="Servers and agents see the host's processes.",
+        ),
     ] = False
     servers_memory: Annotated[
-        str, _flag("--servers-memory", help="Memory of each server, such as 2g.")
+        str,
+        _flag(
+            "--servers-memory",
+            env="K3D_OPTIONS_RUNTIME_SERVERSMEMORY",
+            help="Memory of each server, such as 2g.",
+        ),
     ] = ""
     agents_memory: Annotated[
-        str, _flag("--agents-memory", help="Memory of each agent, such as 512m.")
+        str,
+        _flag(
+            "--agents-memory",
+            env="K3D_OPTIONS_RUNTIME_AGENTSMEMORY",
+            help="Memory of each agent, such as 512m.",
+        ),
     ] = ""
     gpus: Annotated[
-        str, _flag("--gpus", help="GPUs of each server and agent: all, a number, or as for docker.")
+        str,
+        _flag(
+            "--gpus",
+            env="K3D_OPTIONS_RUNTIME_GPUREQUEST",
+            help="GPUs of each server and agent: all, a number, or as for docker.",
+        ),
     ] = ""
     no_image_volume: Annotated[
-        bool, _flag("--no-image-volume", help="No volume for imported images.")
+        bool,
+        _flag(
+            "--no-image-volume",
+            env="K3D_OPTIONS_K3D_DISABLEIMAGEVOLUME",
+            help="No volume for imported images.",
+        ),
     ] = False
 
     def spec(self, name: str | None) -> ClusterSpec:
@@ -188,6 +291,6 @@ EventsFlag = Annotated[
     Parameter(
         name="--events",
         allow_leading_hyphen=True,  # a lone - is standard output
-        help="Write events as JSON lines to PATH, - (stdout) or fd:N.",
+        help="Write events as JSON lines to PATH (replaced), - (stdout) or fd:N.",
     ),
 ]

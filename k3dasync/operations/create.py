@@ -45,7 +45,7 @@ from k3dasync.operations._recover import recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.resolve import resolve
 from k3dasync.runtime import EngineFacts
-from k3dasync.spec import ClusterSpec, check
+from k3dasync.spec import ClusterSpec, check, check_image
 from k3dasync.tasks import ClusterTask, Context, TaskReport
 from k3dasync.watch import ClusterWatch
 
@@ -94,7 +94,7 @@ async def decide(
         token=token,
         network=network,
         api=choose_api(spec, world, await _host_ip(spec, world), refused),
-        loadbalancer_image=loadbalancer_image(),
+        loadbalancer_image=check_image(loadbalancer_image(), "K3D_IMAGE_LOADBALANCER"),
         # Where the engine is in a virtual machine, the network's gateway is not the user's host.
         host_alias="host-gateway" if facts.is_desktop or not network.gateway else network.gateway,
         present_volumes={volume.name for volume in world.volumes},

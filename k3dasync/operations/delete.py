@@ -10,7 +10,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_CLUSTER
 from k3dasync.errors import Interrupted, K3dAsyncError, RollbackIncomplete
 from k3dasync.events import EventSink
-from k3dasync.journal import cluster_lock
+from k3dasync.journal import cluster_lock, past_runs
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
 from k3dasync.operations._forward import Forward, planned
 from k3dasync.operations._recover import recover
@@ -87,8 +87,10 @@ async def _delete(
     with cluster_lock(name, facts.id):
         recovered = await recover(name, runtime=backend.runtime, facts=facts, also_kept=True)
         cluster = (await existing_clusters(backend.runtime)).get(name)
-        files = () if backend.is_rehearsal else kubeconfig.files_with(name)
-        if cluster is None and not files:
+        files = kubeconfig.Search((), ())
+        if not backend.is_rehearsal:
+            files = kubeconfig.search(name, also=_merged_into(name))
+        if cluster is None and not files.found:
             return bool(recovered)
         run = Run(
             id=new_run_id(),
@@ -106,15 +108,22 @@ async def _delete(
     return True
 
 
+def _merged_into(name: str) -> tuple[str, ...]:
+    """Return the kubeconfigs that creates of this cluster have written to, as their logs say."""
+    ends = [past.events[-1] for past in past_runs(name) if past.events]
+    outputs = [end.outputs for end in ends if isinstance(end, events.RunDone)]
+    return tuple(one.kubeconfig for one in outputs if one is not None and one.kubeconfig)
+
+
 async def _walk(
-    run: Run, name: str, cluster: ExistingCluster | None, files: tuple[str, ...], backend: Backend
+    run: Run, name: str, cluster: ExistingCluster | None, files: kubeconfig.Search, backend: Backend
 ) -> None:
     graph = removal.plan(
         name,
         containers=tuple(one.name for one in cluster.containers) if cluster else (),
         networks=tuple(dict.fromkeys(one.name for one in cluster.networks)) if cluster else (),
         volumes=tuple(one.name for one in cluster.volumes) if cluster else (),
-        kubeconfigs=files,
+        kubeconfigs=files.found,
         labels={**APP, LABEL_CLUSTER: name},
         network_labels=APP,
     )
@@ -124,6 +133,8 @@ async def _walk(
 
     emitter = run.emitter
     run.start(planned(graph))
+    for problem in files.problems:
+        emitter.emit(events.Warned, text=f"entries of {name} may be left: {problem}")
     forward = Forward(graph, act, emitter)
     try:
         report = await forward.walk(keep_going=True)

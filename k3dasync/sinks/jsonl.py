@@ -1,5 +1,6 @@
 """One JSON line an event, to a file, a descriptor or standard output."""
 
+import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -51,9 +52,11 @@ def open_sink(target: str) -> JsonLines:
         if not number.isdigit():
             raise SpecError(f"--events {target}: expected fd:NUMBER")
         try:
-            os.fstat(int(number))
+            flags = fcntl.fcntl(int(number), fcntl.F_GETFL)
         except OSError as error:
             raise SpecError(f"--events {target}: {error.strerror}") from error
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            raise SpecError(f"--events {target}: that is open for reading only")
         return JsonLines(int(number), owned=False)
     try:
         # Events name hosts and paths of the user: theirs to read, nobody else's.

@@ -25,7 +25,7 @@ def sentence(event: AnyEvent) -> str | None:
         case events.TaskProgress(done=int(done)) if event.unit == "bytes":
             return f"{event.task}: {event.text} {megabytes(done, event.total)}"
         case events.TaskWaiting() if event.since:
-            return f"still waiting for {event.on}: {event.task}, {event.since:.0f} s"
+            return f"{event.task}: waiting for {event.since:.0f} s now, for {event.on}"
         case events.TaskRetry():
             return f"{event.task}: trying again in {event.delay:g} s ({event.error})"
         case events.TaskDone():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node
-from k3dasync.errors import Conflict, K3dAsyncError, NameTaken
+from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
 from k3dasync.runtime import NetworkState
 from k3dasync.spec import WaitLevel
@@ -87,7 +87,10 @@ class StartContainer:
         return NOTHING  # the container goes as a whole, running or not
 
     async def run(self, context: Context) -> None:
-        await context.runtime.start_container(self.node.name)
+        try:
+            await context.runtime.start_container(self.node.name)
+        except NotFound as error:  # it has been there: the task needs its create
+            raise NodeGone(self.node.name, "removed") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

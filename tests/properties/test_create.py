@@ -212,10 +212,11 @@ class Until:
     """A sink that tells when a task is done."""
 
     def __init__(self, task: str) -> None:
-        self._task, self.is_done = task, anyio.Event()
+        self._task, self.is_done, self.at = task, anyio.Event(), 0.0
 
     def write(self, event: events.AnyEvent) -> None:
         if isinstance(event, events.TaskDone) and event.task == self._task:
+            self.at = event.t
             self.is_done.set()
 
 
@@ -238,13 +239,37 @@ async def test_a_node_that_somebody_else_ends_fails_the_create_at_once(node: str
                 await one.runtime.remove_container(name, {})
 
         group.start_soon(meddle)
-        with pytest.raises(K3dAsyncError, match=f"{name} was (stopped|removed)") as caught:
+        with pytest.raises(
+            K3dAsyncError, match=f"container {name} was (stopped|removed)"
+        ) as caught:
             await create(SPEC, backend=backend_of(one.runtime), sinks=(one.keeper, started))
 
         assert ("NODE_GONE", 1) == (caught.value.code, caught.value.exit_code)
         assert one.runtime.is_empty()
         assert_laws(one.log)
         assert one.log[-1].t < 60
+
+
+@virtual_time
+async def test_a_node_that_nobody_waits_for_any_more_is_missed_all_the_same() -> None:
+    """It was Ready and is ended by somebody while others come up: the create fails then."""
+    lost = "k3d-dev-agent-0"
+    ready = Until(f"ready:{lost}")
+    order = NodeFault(node="*-agent-1", stage=Stage.READY, trouble=NodeTrouble.STALL)
+    async with world(order, latency=Latency()) as one, anyio.create_task_group() as group:
+
+        async def meddle() -> None:
+            await ready.is_done.wait()
+            await one.runtime.signal_container(lost, "SIGKILL")
+
+        group.start_soon(meddle)
+        with pytest.raises(K3dAsyncError, match=f"container {lost} was stopped") as caught:
+            await create(SPEC, backend=backend_of(one.runtime), sinks=(one.keeper, ready))
+
+        assert "NODE_GONE" == caught.value.code
+        assert 1 == sum(isinstance(event, events.TaskFailed) for event in one.log)
+        assert one.log[-1].t - ready.at < 20
+        assert_laws(one.log)
 
 
 @virtual_time

@@ -87,6 +87,10 @@ def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str])
         ["create", "--runtime", "fake", "--events"],
         ["create", "--runtime", "fake", "--events", ""],
         ["create", "--runtime", "os:path"],
+        ["create", "--runtime", ":"],
+        ["create", "--runtime", "x:"],
+        ["create", "--api-port", "6550:6551"],
+        ["create", "--api-port", "1.2.3:6550"],
         ["create", "--runtime", "os:getcwd"],
         ["delete", "a", "--all"],
         ["delete", "Bad_Name"],
@@ -145,6 +149,42 @@ def test_an_empty_list_is_a_header(capsys: pytest.CaptureFixture[str]) -> None:
     assert "" == capsys.readouterr().out
     assert 0 == main(["list", "-o", "JSON", "--runtime", "fake"])
     assert "[]\n" == capsys.readouterr().out
+
+
+def test_variables_set_flags_and_flags_win(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """k3d's names; lists are words; an empty variable counts as not set."""
+    for name, value in (
+        ("K3D_SERVERS", "2"),
+        ("K3D_AGENTS", "3"),
+        ("K3D_TOKEN", ""),
+        ("K3D_IMAGE", "k3s:mine"),
+        ("K3D_CLI_API-PORT", "0.0.0.0:6600"),
+        ("K3D_CLI_PORTS", "8080:80@server:0 8081:81@agent:0:direct"),
+        ("K3D_OPTIONS_K3D_WAIT", "false"),
+        ("K3D_OPTIONS_K3D_DISABLEIMAGEVOLUME", "true"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert 0 == main(["plan", "create", "dev", "--agents", "1", "--runtime", "fake"])
+    plan = capsys.readouterr().out
+
+    assert (2, 1) == (plan.count("\nstart:k3d-dev-server-"), plan.count("\nstart:k3d-dev-agent-"))
+    assert "image:k3s:mine " in plan
+    assert "host port 0.0.0.0:6600, *:8080" in plan
+    assert "start:k3d-dev-agent-0" in plan
+    assert "host port *:8081" in plan
+    assert "ready:" not in plan
+    assert "volume:" not in plan
+
+
+def test_a_bad_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was not a flag that was wrong."""
+    monkeypatch.setenv("K3D_SERVERS", "many")
+    assert 2 == rehearse()
+    assert "K3D_SERVERS" in capsys.readouterr().err
 
 
 def test_empty_texts_count_as_not_given() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k3dasync import events
+from k3dasync.errors import JournalError
 from k3dasync.events import AnyEvent, Emitter, PlannedTask, critical_path, decode, encode, to_undo
 from k3dasync.graph import TaskId
 from k3dasync.undo import RemoveContainer, RemoveKubeconfigEntries, RemoveNetwork
@@ -154,3 +155,23 @@ def test_no_line_crashes_the_reader(line: bytes) -> None:
         decode(line)
     except msgspec.DecodeError as error:
         assert str(error)  # noqa: PT017 - both outcomes are right
+
+
+class FullDisk:
+    """A journal that takes nothing."""
+
+    def write(self, event: events.AnyEvent) -> None:
+        raise JournalError(f"no room for {event.seq}")
+
+
+def test_a_log_that_cannot_be_written_stops_what_is_to_come_and_nothing_else() -> None:
+    """No act without its line; but what was done is told, and taking back goes on."""
+    keeper = Keeper()
+    one = Emitter(run="r", cluster="c", clock=lambda: 0.0, journal=FullDisk(), sinks=(keeper,))
+    task = TaskId("container:a")
+    with pytest.raises(JournalError):
+        one.emit(events.TaskStarted, task=task, waited=0.0)
+    one.emit(events.UndoStarted, task=task)
+    one.emit(events.RunFailed, seconds=1.0, code="X", cause="x", rolled_back=True)
+
+    assert [events.UndoStarted, events.RunFailed] == [type(event) for event in keeper.events]

@@ -172,3 +172,16 @@ def test_a_relative_state_directory_counts_as_none(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_STATE_HOME", "here")
 
     assert state_dir().is_absolute()
+
+
+def test_half_a_line_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next line that finds room would stand behind it, and damage the log."""
+    log = Journal.for_run("c", "torn")
+    log.write(events.Warned(seq=0, t=0, run="r", cluster=None, text="whole"))
+    whole, write = log.path.read_bytes(), os.write
+    monkeypatch.setattr(os, "write", lambda number, line: write(number, line[:9]))
+    with pytest.raises(JournalError, match="no room"):
+        log.write(events.Warned(seq=1, t=0, run="r", cluster=None, text="torn"))
+
+    assert whole == log.path.read_bytes()
+    log.close()

@@ -163,7 +163,7 @@ def test_files_that_know_a_cluster(own_directories: Path, monkeypatch: pytest.Mo
     kubeconfig.merge_into(str(kubeconfig.own_path("dev")), entries(), switch=True)
     monkeypatch.setenv("KUBECONFIG", f"{first}{os.pathsep}{second}")
 
-    assert (str(second), str(kubeconfig.own_path("dev"))) == kubeconfig.files_with("dev")
+    assert (str(second), str(kubeconfig.own_path("dev"))) == kubeconfig.search("dev").found
     assert kubeconfig.remove_from(str(kubeconfig.own_path("dev")), "dev")
     assert not kubeconfig.own_path("dev").exists()
 
@@ -219,7 +219,16 @@ def test_a_file_that_cannot_be_written_is_found_out_before(
 
 @pytest.mark.parametrize(
     "content",
-    [b"clusters: [1]", b"users: [{}]", b"[]", b"a: [", b"\xff\xfe\x00", b"\x00"],
+    [
+        b"clusters: [1]",
+        b"kind: Deployment",
+        b"apiVersion: v2",
+        b"users: [{}]",
+        b"[]",
+        b"a: [",
+        b"\xff\xfe\x00",
+        b"\x00",
+    ],
 )
 def test_what_is_no_kubeconfig_is_one_line(content: bytes) -> None:
     """Whatever stands in the file."""

@@ -250,6 +250,32 @@ async def test_delete_takes_everything_and_the_kubeconfig_entries(own_directorie
         assert runtime.is_empty()
 
 
+async def test_delete_finds_the_kubeconfig_that_create_wrote_to(
+    own_directories: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KUBECONFIG may have another value by then; the log of the create has its path."""
+    monkeypatch.setenv("KUBECONFIG", str(own_directories / "other"))
+    async with engine() as (_, backend):
+        await create(SPEC, backend=backend)
+        monkeypatch.delenv("KUBECONFIG")
+        await delete(["dev"], backend=backend)
+
+    assert "k3d-dev" not in (own_directories / "other").read_text()
+
+
+async def test_delete_says_where_it_could_not_look(own_directories: Path) -> None:
+    """The cluster goes all the same; what cannot be read may know it still."""
+    keeper = Keeper()
+    path = own_directories / ".kube" / "config"
+    async with engine() as (_, backend):
+        await create(SPEC, backend=backend)
+        path.write_text("foo: [")
+        await delete(["dev"], backend=backend, sinks=(keeper,))
+
+    warnings = [one.text for one in keeper.events if isinstance(one, events.Warned)]
+    assert [True] == [f"cannot read {path}" in text for text in warnings]
+
+
 async def test_delete_all_of_nothing_is_no_error() -> None:
     """There is nothing to say no to."""
     async with engine() as (_, backend):

@@ -3,10 +3,12 @@
 import io
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from k3dasync import events
+from k3dasync.errors import SpecError
 from k3dasync.events import AnyEvent, Emitter, PlannedTask
 from k3dasync.graph import TaskId
 from k3dasync.sinks.jsonl import JsonLines, open_sink
@@ -78,7 +80,7 @@ def test_plain_lines() -> None:
         "[   0.00] warning: mind the gap",
         "[   1.50] image:k3s: pulling 5.0 of 9.0 MB",
         "[   1.50] image:k3s: done (1.50 s)",
-        "[   6.50] still waiting for paint to dry: container:a, 5 s",
+        "[   6.50] container:a: waiting for 5 s now, for paint to dry",
         "[   6.50] container:a: trying again in 0.1 s (busy)",
         "[   6.50] container:a: failed: no brush",
         "[   6.50] container:a: undone (0.25 s)",
@@ -105,6 +107,12 @@ def test_events_that_cannot_be_written_are_told_of_once(
     assert [
         "warning: --events: not all of them are written: No space left on device"
     ] == capsys.readouterr().err.splitlines()
+
+
+def test_a_descriptor_that_takes_nothing_is_refused_at_once() -> None:
+    """Not after the cluster is made."""
+    with Path("/dev/null").open() as file, pytest.raises(SpecError, match="reading only"):
+        open_sink(f"fd:{file.fileno()}")
 
 
 def test_a_killed_run_is_taken_back_not_failed() -> None:

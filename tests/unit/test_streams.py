@@ -46,6 +46,17 @@ def test_a_result_that_cannot_be_written_is_one_line_and_1(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", RESULTS)
+def test_a_result_for_a_closed_output_is_an_error_too(words: str) -> None:
+    """A script must not take nothing for a result."""
+    done = run(words, ">&-")
+
+    assert (1, "error: cannot write to standard output: Bad file descriptor\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
+@pytest.mark.parametrize("words", RESULTS)
 def test_a_reader_who_has_seen_enough_is_no_news(words: str) -> None:
     """As every filter does it: `k3dasync … | head -1`."""
     assert "" == run(words, "| true").stderr
