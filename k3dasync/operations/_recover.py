@@ -1,6 +1,7 @@
 """Finishing what an earlier run could not: it was killed, or its rollback was not complete."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio
 
@@ -10,6 +11,15 @@ from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts, Runtime
+from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The runs that were taken back, and what may be left of them in the user's files."""
+
+    runs: tuple[PastRun, ...]
+    entries: tuple[str, ...]
 
 
 def rollback_command(cluster: str) -> str:
@@ -24,26 +34,34 @@ async def recover(
     facts: EngineFacts,
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
-) -> tuple[PastRun, ...]:
-    """Take back what unfinished runs of a cluster left on this engine; return those runs.
+    needs_files: bool = False,
+) -> Recovered:
+    """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
-    With *also_kept* even what a user wanted kept (`--no-rollback`) goes.
+    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
+    that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
+    must not keep a cluster's name from being used.
 
     Raises RollbackIncomplete if something could not be removed.
     """
-    finished = []
+    finished: list[PastRun] = []
+    entries: list[str] = []
     for past in past_runs(cluster):
         if not past.is_unfinished or (past.is_kept and not also_kept):
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
-        await _take_back(past, runtime=runtime, sinks=sinks)
+        left = await _take_back(past, runtime=runtime, sinks=sinks, needs_files=needs_files)
+        entries += left
         finished.append(past)
-    return tuple(finished)
+    return Recovered(tuple(finished), tuple(entries))
 
 
-async def _take_back(past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink]) -> None:
+async def _take_back(
+    past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
+) -> tuple[str, ...]:
+    """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
     assert started is not None
     log = Journal(past.path)
@@ -56,12 +74,20 @@ async def _take_back(past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSi
             sinks=sinks,
             after=last,
         )
+        pending = events.to_undo(past.events)
         left = await take_back(
-            events.plan_of(past.events),
-            events.to_undo(past.events),
-            runtime=runtime,
-            emitter=emitter,
+            events.plan_of(past.events), pending, runtime=runtime, emitter=emitter
         )
+        in_files = leftovers(
+            [
+                task.undo
+                for task in pending.values()
+                if isinstance(task.undo, RemoveKubeconfigEntries)
+            ]
+        )
+        entries = tuple(text for text in left if text in in_files)
+        if not needs_files:
+            left = tuple(text for text in left if text not in in_files)
         emitter.emit(
             events.RunFailed,
             seconds=round(emitter.now(), 6),
@@ -74,6 +100,7 @@ async def _take_back(past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSi
         log.close()
     if left:
         raise RollbackIncomplete(left, rollback_command(started.cluster or ""))
+    return entries
 
 
 def refuse_other_engine(cluster: str, facts: EngineFacts) -> None:

@@ -41,7 +41,7 @@ from k3dasync.operations._choose import (
 )
 from k3dasync.operations._forward import Forward, planned
 from k3dasync.operations._observe import World, observe, refuse_if_taken
-from k3dasync.operations._recover import recover, rollback_command
+from k3dasync.operations._recover import Recovered, recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.resolve import resolve
 from k3dasync.runtime import EngineFacts
@@ -179,7 +179,7 @@ async def create(
             is_rehearsal=backend.is_rehearsal,
         )
         try:
-            one = _Create(spec, backend, facts, run, target, recovered=bool(dead))
+            one = _Create(spec, backend, facts, run, target, recovered=dead)
             return await one.perform(stop)
         finally:
             run.close()
@@ -196,7 +196,7 @@ class _Create:
         run: Run,
         target: kubeconfig.Target | None,
         *,
-        recovered: bool,
+        recovered: Recovered,
     ) -> None:
         self._spec, self._backend, self._facts = spec, backend, facts
         self._run, self._target, self._recovered = run, target, recovered
@@ -265,10 +265,11 @@ class _Create:
             self._run.start(plan)
         else:
             self._run.replan(plan, because=because, attempt=attempt)
-        if self._recovered and attempt == 1:
+        if self._recovered.runs and attempt == 1:
+            but = "".join(f", but for {text}" for text in self._recovered.entries)
             self._run.emitter.emit(
                 events.Warned,
-                text="an earlier run of this cluster was cut; what it had made is removed",
+                text=f"an earlier run of this cluster was cut; what it had made is removed{but}",
             )
         cluster = decision.cluster
         if not cluster.has_fixed_addresses:

@@ -91,7 +91,7 @@ async def _delete(
         if not backend.is_rehearsal:
             files = kubeconfig.search(name, also=_merged_into(name))
         if cluster is None and not files.found:
-            return bool(recovered)
+            return bool(recovered.runs)
         run = Run(
             id=new_run_id(),
             operation="delete",

@@ -18,9 +18,14 @@ async def rollback(
     """
     facts = await backend.runtime.facts()
     with cluster_lock(cluster, facts.id):
-        finished = await recover(
-            cluster, runtime=backend.runtime, facts=facts, sinks=sinks, also_kept=True
+        recovered = await recover(
+            cluster,
+            runtime=backend.runtime,
+            facts=facts,
+            sinks=sinks,
+            also_kept=True,
+            needs_files=True,
         )
-        if not finished:
+        if not recovered.runs:
             refuse_other_engine(cluster, facts)
-    return tuple(past.started.run for past in finished if past.started)
+    return tuple(past.started.run for past in recovered.runs if past.started)

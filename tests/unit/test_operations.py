@@ -24,6 +24,7 @@ from k3dasync.errors import (
 from k3dasync.fake import FakeRuntime, Fault, Faults, Hang, Latency, backend_of
 from k3dasync.journal import cluster_lock, past_runs, state_dir
 from k3dasync.kubeconfig import KubeconfigError
+from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create, plan
 from k3dasync.operations.delete import delete
 from k3dasync.operations.kubeconfigs import kubeconfigs
@@ -274,6 +275,33 @@ async def test_delete_says_where_it_could_not_look(own_directories: Path) -> Non
 
     warnings = [one.text for one in keeper.events if isinstance(one, events.Warned)]
     assert [True] == [f"cannot read {path}" in text for text in warnings]
+
+
+async def test_a_damaged_kubeconfig_does_not_keep_a_name_from_being_used(
+    own_directories: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback that could not clean it is an error; the next create goes on with another file."""
+    path, keeper = own_directories / ".kube" / "config", Keeper()
+
+    class Damage:
+        def write(self, event: events.AnyEvent) -> None:
+            if isinstance(event, events.TaskDone) and event.task.startswith("kubeconfig:"):
+                path.write_text("foo: [")
+                stop.request("enough")
+
+    stop = Stop()
+    async with engine() as (runtime, backend):
+        with pytest.raises(RollbackIncomplete, match="entries of dev"):
+            await create(SPEC, backend=backend, sinks=(Damage(),), stop=stop)
+        with pytest.raises(RollbackIncomplete, match="entries of dev"):
+            await rollback("dev", backend=backend)
+        monkeypatch.setenv("KUBECONFIG", str(own_directories / "other"))
+        await create(ClusterSpec(name="dev"), backend=backend, sinks=(keeper,))
+        await delete(["dev"], backend=backend)
+        assert runtime.is_empty()
+
+    warnings = [one.text for one in keeper.events if isinstance(one, events.Warned)]
+    assert [True] == ["but for entries of dev" in text for text in warnings]
 
 
 async def test_delete_all_of_nothing_is_no_error() -> None:
