@@ -6,6 +6,7 @@ Ready at 35.5 s after the last of three promoted servers was up at 33.0 s, where
 series has 12 to 13 s between the two.
 """
 
+import statistics
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -201,8 +202,13 @@ async def test_makespan_is_near_the_measured_one(
     measured: list[float],
 ) -> None:
     """In each order of starts everything comes within 20 % of when it came on real k3s."""
-    async with lab(servers, agents, latency=REAL) as world:
-        found = await order(world)
+    runs = []
+    # Whom etcd takes first of those that ask at the same instant is chance: one in twenty runs is a
+    # third longer, on real k3s too. What was measured is the middle of several.
+    for _ in range(7 if order is all_at_once else 1):
+        async with lab(servers, agents, latency=REAL) as world:
+            runs.append(await order(world))
+    found = [statistics.median(times) for times in zip(*runs, strict=True)]
 
     assert pytest.approx(measured, rel=NEAR) == found
 
