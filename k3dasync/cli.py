@@ -101,7 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _forget_empty_variables()
     try:
         given = with_wait_level(sys.argv[1:] if arguments is None else arguments)
-        build()(given, exit_on_error=False, print_error=False, result_action="return_none")
+        app = build()
+        if given and given[0] not in app and not given[0].startswith("-"):
+            from k3dasync import plugins  # only for words that are not ours
+
+            plugin = plugins.find(given)
+            if plugin is not None:
+                return plugin.run()
+        app(given, exit_on_error=False, print_error=False, result_action="return_none")
         streams.settle()
     except KeyboardInterrupt:
         return 130

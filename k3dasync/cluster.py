@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
 from k3dasync.images import K3S_VERSION
 from k3dasync.runtime import ContainerSpec, NetworkSpec, VolumeSpec
@@ -111,6 +112,7 @@ class Cluster:
     token: str = field(repr=False)
     has_fixed_addresses: bool
     proxied: tuple[ProxiedPort, ...] = ()
+    balancer: BalancerSettings = field(default_factory=BalancerSettings)
 
     @property
     def servers(self) -> tuple[Node, ...]:

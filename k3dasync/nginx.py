@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.runtime import File
 
 CONFIG_PATH = "/etc/nginx/nginx.conf"
 VALUES_PATH = "/etc/confd/values.yaml"
-WORKER_CONNECTIONS = 1024
 ENGINE_RESOLVER = "127.0.0.11"
 """The engine's own name server in every container on a network that a user made."""
 
+_USUAL = BalancerSettings()
 _HEAD = """\
 # Written by k3dasync; changes are lost when it writes again.
 # Where the stream module is compiled in, nothing matches here.
@@ -27,12 +28,12 @@ events {{
 stream {{
 """
 
-# proxy_timeout is k3d's; proxy_connect_timeout lets the next server be tried soon.
+# proxy_connect_timeout lets the next server be tried soon.
 _SERVER = """\
   server {{
     listen {listen};
     proxy_pass {target};
-    proxy_timeout 600s;
+    proxy_timeout {timeout}s;
     proxy_connect_timeout 2s;
   }}
 """
@@ -61,13 +62,15 @@ class Forward:
         return f"port_{self.port}" + ("" if self.protocol == "tcp" else f"_{self.protocol}")
 
 
-def config(forwards: Sequence[Forward]) -> str:
+def config(forwards: Sequence[Forward], settings: BalancerSettings = _USUAL) -> str:
     """Return a configuration which forwards these ports."""
-    lines = [_HEAD.format(connections=WORKER_CONNECTIONS)]
+    lines = [_HEAD.format(connections=settings.worker_connections)]
     if any(forward.name for forward in forwards):
         lines.append(f"  resolver {ENGINE_RESOLVER} valid=2s ipv6=off;\n")
     for forward in forwards:
         lines += _by_name(forward) if forward.name else _by_address(forward)
+        target = f"${forward.key}" if forward.name else forward.key
+        lines.append(_server(forward, target, settings))
     return "".join((*lines, "}\n"))
 
 
@@ -78,27 +81,27 @@ def _by_address(forward: Forward) -> Iterator[str]:
         # max_fails=0: one probe that came before its server must not black that out for 10 s.
         yield f"    server {host}:{forward.port} max_fails=0{standby};\n"
     yield "  }\n"
-    yield _server(forward, forward.key)
 
 
 def _by_name(forward: Forward) -> Iterator[str]:
     yield f"  map $server_port ${forward.key} {{ default {forward.name}:{forward.port}; }}\n"
-    yield _server(forward, f"${forward.key}")
 
 
-def _server(forward: Forward, target: str) -> str:
+def _server(forward: Forward, target: str, settings: BalancerSettings) -> str:
     # nginx knows no sctp; k3d's load balancer takes it for tcp as well.
     listen = f"{forward.port} udp" if forward.protocol == "udp" else str(forward.port)
-    return _SERVER.format(listen=listen, target=target)
+    return _SERVER.format(listen=listen, target=target, timeout=settings.proxy_timeout)
 
 
-def values(ports: Mapping[str, Sequence[str]]) -> str:
+def values(ports: Mapping[str, Sequence[str]], settings: BalancerSettings = _USUAL) -> str:
     """Return k3d's description of the same, which it reads back from the container."""
     lines = ["ports:\n"]
     for port, nodes in ports.items():
         lines.append(f"  {port}:\n")
         lines.extend(f"  - {node}\n" for node in nodes)
-    lines.append(f"settings:\n  workerConnections: {WORKER_CONNECTIONS}\n")
+    lines.append(f"settings:\n  workerConnections: {settings.worker_connections}\n")
+    if settings.proxy_timeout != _USUAL.proxy_timeout:
+        lines.append(f"  defaultProxyTimeout: {settings.proxy_timeout}\n")
     return "".join(lines)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from k3dasync.addresses import refuse_special
 from k3dasync.errors import InvalidSyntax, SpecError
 from k3dasync.grammar import ports, volumes, words
+from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import HostAlias, Ulimit
@@ -70,6 +71,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     servers_memory: int = 0
     agents_memory: int = 0
     gpus: GpuRequest | None = None
+    balancer: BalancerSettings = BalancerSettings()
     env: tuple[Filtered, ...] = ()
     ports: tuple[Filtered, ...] = ()
     volumes: tuple[Filtered, ...] = ()

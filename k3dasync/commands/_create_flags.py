@@ -7,7 +7,9 @@ from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, Token
 
-from k3dasync.grammar import filtered, gpus
+from k3dasync.errors import InvalidSyntax
+from k3dasync.grammar import balancer, filtered, gpus
+from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.words import parse_host_alias, parse_size, parse_ulimit
 from k3dasync.images import K3S
@@ -186,6 +188,14 @@ class CreateFlags:
         tuple[str, ...],
         _list("--host-alias", env="K3D_HOSTALIASES", help="IP:NAME[,NAME] for nodes and pods."),
     ] = ()
+    lb_config_override: Annotated[
+        tuple[str, ...],
+        _list(
+            "--lb-config-override",
+            env="K3D_OPTIONS_K3D_LOADBALANCER_CONFIGOVERRIDES",
+            help="settings.workerConnections=N or settings.defaultProxyTimeout=SECONDS.",
+        ),
+    ] = ()
     host_pid_mode: Annotated[
         bool,
         _flag(
@@ -253,6 +263,7 @@ class CreateFlags:
                 host_pid_mode=self.host_pid_mode,
                 servers_memory=_size("--servers-memory", self.servers_memory),
                 agents_memory=_size("--agents-memory", self.agents_memory),
+                balancer=_balancer(self.lb_config_override),
                 gpus=read("--gpus", gpus.parse, self.gpus) if self.gpus else None,
                 env=_filtered("--env", self.env),
                 ports=_filtered("--port", self.port),
@@ -268,6 +279,15 @@ class CreateFlags:
 
 def _filtered(flag: str, texts: Sequence[str]) -> tuple[Filtered, ...]:
     return _each(flag, filtered.parse, texts)
+
+
+def _balancer(texts: Sequence[str]) -> BalancerSettings:
+    # Of this list k3d splits each value at commas, too.
+    words = [word for text in texts for word in text.split(",") if word]
+    try:
+        return balancer.parse(words)
+    except InvalidSyntax as error:
+        raise error.of("--lb-config-override") from None
 
 
 def _size(flag: str, text: str) -> int:

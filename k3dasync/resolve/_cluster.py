@@ -36,6 +36,7 @@ from k3dasync.cluster import (
     volume_name,
 )
 from k3dasync.grammar import volumes
+from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.resolve._assign import Assignment, Extras, assign
 from k3dasync.runtime import ContainerSpec, File, NetworkSpec, PortBinding, VolumeSpec
 from k3dasync.spec import ClusterSpec
@@ -84,6 +85,7 @@ def resolve(
         token=token,
         has_fixed_addresses=bool(network.addresses),
         proxied=assignment.proxied,
+        balancer=spec.balancer,
     )
 
 
@@ -289,12 +291,19 @@ class _Planner:
         return (*([shared] if self.spec.image_volume else []), *self.extras[name].binds)
 
     def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
-        cluster, servers = self.spec.name, members(self.spec).servers
+        servers = members(self.spec).servers
+        balancer = _Balancer(
+            cluster=self.spec.name,
+            servers=servers,
+            addresses=addresses,
+            proxied=self.assignment.proxied,
+            settings=self.spec.balancer,
+        )
         # One that does not run yet would hold a probe for nginx's whole connect timeout.
         api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))
         if not addresses:
-            api = nginx.Forward(port=API_PORT, name=_servers_alias(cluster))
-        return _files(cluster, api, self.assignment.proxied, servers, addresses)
+            api = nginx.Forward(port=API_PORT, name=_servers_alias(self.spec.name))
+        return balancer.files(api)
 
 
 def _servers_alias(cluster: str) -> str:
@@ -305,21 +314,28 @@ def _port_alias(cluster: str, port: ProxiedPort) -> str:
     return f"k3d-{cluster}-port-{port.port}-{port.protocol}"
 
 
-def _files(
-    cluster: str,
-    api: nginx.Forward,
-    proxied: Sequence[ProxiedPort],
-    servers: Sequence[str],
-    addresses: Mapping[str, str],
-) -> tuple[File, ...]:
-    """Return the load balancer's files: the API as it is, every other port to all its nodes."""
-    forwards = [api]
-    for one in proxied:
-        hosts = tuple(addresses[name] for name in one.nodes) if addresses else ()
-        name = "" if addresses else _port_alias(cluster, one)
-        forwards.append(nginx.Forward(port=one.port, protocol=one.protocol, hosts=hosts, name=name))
-    nodes = {f"{API_PORT}.tcp": servers} | {one.key: one.nodes for one in proxied}
-    return nginx.files(nginx.config(forwards), nginx.values(nodes))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Balancer:
+    """What a load balancer knows; without *addresses* it goes by names."""
+
+    cluster: str
+    servers: Sequence[str]
+    addresses: Mapping[str, str]
+    proxied: Sequence[ProxiedPort]
+    settings: BalancerSettings
+
+    def files(self, api: nginx.Forward) -> tuple[File, ...]:
+        """Return its files: the API as it is, every other port to all its nodes."""
+        forwards = [api, *map(self._forward, self.proxied)]
+        nodes = {f"{API_PORT}.tcp": self.servers} | {one.key: one.nodes for one in self.proxied}
+        return nginx.files(
+            nginx.config(forwards, self.settings), nginx.values(nodes, self.settings)
+        )
+
+    def _forward(self, one: ProxiedPort) -> nginx.Forward:
+        hosts = tuple(self.addresses[name] for name in one.nodes) if self.addresses else ()
+        name = "" if self.addresses else _port_alias(self.cluster, one)
+        return nginx.Forward(port=one.port, protocol=one.protocol, hosts=hosts, name=name)
 
 
 # On every container of k3d's, the load balancer too.
@@ -335,4 +351,10 @@ def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
     servers = [server.name for server in cluster.servers]
     hosts = tuple(addresses[name] for name in servers)
     api = nginx.Forward(port=API_PORT, hosts=hosts, is_balanced=balanced)
-    return _files(cluster.name, api, cluster.proxied, servers, addresses)
+    return _Balancer(
+        cluster=cluster.name,
+        servers=servers,
+        addresses=addresses,
+        proxied=cluster.proxied,
+        settings=cluster.balancer,
+    ).files(api)

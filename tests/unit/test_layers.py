@@ -14,6 +14,7 @@ LAYERS: list[set[str]] = [
     {"__init__", "errors", "images"},
     {
         "streams",
+        "plugins",
         "graph",
         "undo",
         "jsonlines",

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from k3dasync.cluster import Cluster
-from k3dasync.errors import InvalidFilter, InvalidPort
+from k3dasync.errors import InvalidFilter, InvalidPort, InvalidSyntax
 from k3dasync.grammar import filtered
+from k3dasync.grammar.balancer import parse
 from k3dasync.spec import ClusterSpec
 from tests.unit.worlds import decided
 
@@ -120,3 +121,28 @@ def test_another_host_port_of_the_api_goes_to_servers_only() -> None:
 
     assert ["6443", "6443"] == [one.port for one in cluster.loadbalancer.container.ports]
     assert () == cluster.proxied
+
+
+def test_settings_of_the_load_balancer() -> None:
+    """k3d's names; its description says what is not as usual."""
+    cluster = make(
+        balancer=parse(["settings.workerConnections=9", "settings.defaultProxyTimeout=7"])
+    )
+    assert cluster.loadbalancer is not None
+    usual = make().loadbalancer
+    assert usual is not None
+    config, values = (file.content.decode() for file in cluster.loadbalancer.container.files)
+
+    assert "worker_connections 9;" in config
+    assert "proxy_timeout 7s;" in config
+    assert "settings:\n  workerConnections: 9\n  defaultProxyTimeout: 7\n" in values
+    assert "defaultProxyTimeout" not in usual.container.files[1].content.decode()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a=1", "settings.workerConnections", "settings.workerConnections=0"]
+)
+def test_bad_settings_are_refused(text: str) -> None:
+    """An unknown name, no number."""
+    with pytest.raises(InvalidSyntax, match="expected"):
+        parse([text])
