@@ -23,6 +23,7 @@ LABEL_NETWORK_ID = "k3d.cluster.network.id"
 LABEL_NETWORK_EXTERNAL = "k3d.cluster.network.external"
 LABEL_HOST_ALIASES = "k3d.cluster.start.hostaliases"
 LABEL_IMAGE_VOLUME = "k3d.cluster.imageVolume"
+LABEL_IMAGE_VOLUME_EXTERNAL = "k3d.volumes.imageVolume.external"
 LABEL_API_HOST = "k3d.server.api.host"
 LABEL_API_IP = "k3d.server.api.hostIP"
 LABEL_API_PORT = "k3d.server.api.port"
@@ -167,6 +168,13 @@ def members(spec: ClusterSpec) -> Members:
 def network_name(spec: ClusterSpec) -> str:
     """Return the network's name, given or k3d's."""
     return spec.network or f"k3d-{spec.name}"
+
+
+def image_volume_name(spec: ClusterSpec) -> str | None:
+    """Return the name of the volume that every node mounts for images, given or k3d's."""
+    if not spec.image_volume:
+        return None
+    return spec.external_image_volume or volume_name(spec.name)
 
 
 def volume_name(cluster: str) -> str:

@@ -67,6 +67,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     kubeconfig_update_default: bool = True
     kubeconfig_switch_context: bool = True
     image_volume: bool = True
+    external_image_volume: str | None = None
     host_pid_mode: bool = False
     servers_memory: int = 0
     agents_memory: int = 0
@@ -92,7 +93,7 @@ _IMAGE = (
 )
 """The grammar of image references, as in distribution's `reference` package. Compiled when it is
 used: that takes 2 ms, which `--help` need not pay."""
-_NETWORK = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_ENGINE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 """The engine's own rule for names."""
 _OWN_NETWORKS = {
     "host": "every node needs its own address",
@@ -115,9 +116,14 @@ def check(spec: ClusterSpec) -> ClusterSpec:
     if spec.servers + spec.agents > MAX_NODES:
         raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
     check_image(spec.image, "--image")
+    if spec.external_image_volume is not None:
+        if not spec.image_volume:
+            raise SpecError("--image-vol cannot be used with --no-image-volume")
+        if not re.fullmatch(_ENGINE_NAME, spec.external_image_volume):
+            raise SpecError(f"--image-vol {spec.external_image_volume!r} is not a volume's name")
     if spec.network in _OWN_NETWORKS:
         raise SpecError(f"--network {spec.network} is not supported: {_OWN_NETWORKS[spec.network]}")
-    if spec.network is not None and not re.fullmatch(_NETWORK, spec.network):
+    if spec.network is not None and not re.fullmatch(_ENGINE_NAME, spec.network):
         raise SpecError(f"--network {spec.network!r} is not the name of a network")
     if spec.network and spec.subnet:
         raise SpecError("--subnet cannot be used with --network: that network has its own")

@@ -228,6 +228,10 @@ class CreateFlags:
             help="GPUs of each server and agent: all, a number, or as for docker.",
         ),
     ] = ""
+    image_vol: Annotated[
+        str,
+        _flag("--image-vol", env="K3D_IMAGE_VOL", help="Use this volume for images; it stays."),
+    ] = ""
     no_image_volume: Annotated[
         bool,
         _flag(
@@ -260,6 +264,7 @@ class CreateFlags:
                 kubeconfig_update_default=self.kubeconfig_update_default,
                 kubeconfig_switch_context=self.kubeconfig_switch_context,
                 image_volume=not self.no_image_volume,
+                external_image_volume=self.image_vol or None,
                 host_pid_mode=self.host_pid_mode,
                 servers_memory=_size("--servers-memory", self.servers_memory),
                 agents_memory=_size("--agents-memory", self.agents_memory),

@@ -8,6 +8,8 @@ from k3dasync.cluster import (
     LABEL_API_HOST,
     LABEL_API_PORT,
     LABEL_CLUSTER,
+    LABEL_IMAGE_VOLUME,
+    LABEL_IMAGE_VOLUME_EXTERNAL,
     LABEL_NETWORK,
     LABEL_NETWORK_EXTERNAL,
     LABEL_ROLE,
@@ -119,12 +121,18 @@ def _cluster(
         ),
         None,
     )
+    # Made for another purpose, or for an earlier cluster of that name: it was there before.
+    foreign = {
+        one.labels.get(LABEL_IMAGE_VOLUME)
+        for one in mine
+        if one.labels.get(LABEL_IMAGE_VOLUME_EXTERNAL) == "true"
+    }
     return ExistingCluster(
         name=name,
         containers=tuple(mine),
         # k3d labels its networks without the cluster's name.
         networks=tuple(one for one in networks if is_part(one.labels) or one.name == own),
-        volumes=tuple(one for one in volumes if is_part(one.labels)),
+        volumes=tuple(one for one in volumes if is_part(one.labels) and one.name not in foreign),
     )
 
 

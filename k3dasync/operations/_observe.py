@@ -10,6 +10,7 @@ from pathlib import Path
 from k3dasync.cluster import (
     LABEL_API_PORT,
     LABEL_CLUSTER,
+    image_volume_name,
     network_name,
     node_names,
     volume_name,
@@ -109,8 +110,12 @@ def refuse_if_taken(world: World, spec: ClusterSpec) -> None:
     for name in node_names(spec):
         if name in taken:
             raise NameTaken("container", name, "a container that is not part of a cluster")
+    external = spec.external_image_volume
+    if external is not None and external not in {volume.name for volume in world.volumes}:
+        words = "there is no such volume"
+        raise NotFound("use", f"volume {external}", words, hint=f"docker volume create {external}")
     for volume in world.volumes:
-        if volume.name == volume_name(spec.name):
+        if volume.name == volume_name(spec.name) == image_volume_name(spec) != external:
             if volume.labels.get(LABEL_CLUSTER) == spec.name:
                 raise ClusterExists(spec.name, [f"volume {volume.name}, or it is just being made"])
             raise NameTaken("volume", volume.name, "a volume that is not ours")

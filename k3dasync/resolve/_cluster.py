@@ -16,6 +16,7 @@ from k3dasync.cluster import (
     LABEL_CLUSTER,
     LABEL_HOST_ALIASES,
     LABEL_IMAGE_VOLUME,
+    LABEL_IMAGE_VOLUME_EXTERNAL,
     LABEL_INIT,
     LABEL_NETWORK,
     LABEL_NETWORK_EXTERNAL,
@@ -29,6 +30,7 @@ from k3dasync.cluster import (
     ProxiedPort,
     Role,
     agent_name,
+    image_volume_name,
     loadbalancer_name,
     members,
     node_names,
@@ -90,7 +92,7 @@ def resolve(
 
 
 def _own_volumes(spec: ClusterSpec) -> Iterator[str]:
-    if spec.image_volume:
+    if spec.image_volume and spec.external_image_volume is None:
         yield volume_name(spec.name)
     mapped = [volumes.parse(one.value) for one in spec.volumes]
     names = dict.fromkeys(one.source for one in mapped if one.is_named)
@@ -168,7 +170,7 @@ class _Planner:
             **({LABEL_HOST_ALIASES: json.dumps(aliases)} if aliases else {}),
             "k3d.cluster.url": f"https://{self._first}:{API_PORT}",
             LABEL_TOKEN: self.token,
-            **({LABEL_IMAGE_VOLUME: volume_name(self.spec.name)} if self.spec.image_volume else {}),
+            **self._volume_labels(),
             LABEL_NETWORK: self.network.name,
             "k3d.cluster.network.iprange": self.network.subnet,
             LABEL_NETWORK_EXTERNAL: "true" if self.network.is_external else "false",
@@ -287,8 +289,19 @@ class _Planner:
         return Node(name=name, role=Role.LOADBALANCER, is_init=False, container=container)
 
     def _binds(self, name: str) -> tuple[str, ...]:
-        shared = f"{volume_name(self.spec.name)}:{IMAGE_VOLUME_PATH}"
-        return (*([shared] if self.spec.image_volume else []), *self.extras[name].binds)
+        images = image_volume_name(self.spec)
+        shared = [f"{images}:{IMAGE_VOLUME_PATH}"] if images else []
+        return (*shared, *self.extras[name].binds)
+
+    def _volume_labels(self) -> dict[str, str]:
+        name = image_volume_name(self.spec)
+        if name is None:
+            return {}
+        is_external = self.spec.external_image_volume is not None
+        return {
+            LABEL_IMAGE_VOLUME: name,
+            **({LABEL_IMAGE_VOLUME_EXTERNAL: "true"} if is_external else {}),
+        }
 
     def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
         servers = members(self.spec).servers

@@ -226,3 +226,25 @@ def test_the_create_call_says_it_all() -> None:
     assert {"PidMode", "Memory", "Ulimits", "DeviceRequests"}.isdisjoint(
         container_body(make()["agent-0"].container)["HostConfig"]
     )
+
+
+def test_an_image_volume_that_was_there_before() -> None:
+    """It is mounted and not made; nodes say that it is not theirs."""
+    made = make(external_image_volume="cache")
+
+    assert () == made.cluster.volumes
+    for node in made.cluster.nodes:
+        assert ("cache:/k3d/images",) == node.container.binds
+        assert ("cache", "true") == (
+            node.container.labels["k3d.cluster.imageVolume"],
+            node.container.labels["k3d.volumes.imageVolume.external"],
+        )
+
+
+@pytest.mark.parametrize(
+    "fields", [{"image_volume": False}, {"external_image_volume": "a b"}], ids=str
+)
+def test_a_bad_image_volume_is_refused(fields: dict[str, object]) -> None:
+    """A contradiction, and what is no name."""
+    with pytest.raises(SpecError, match="--image-vol"):
+        check(ClusterSpec(**{"external_image_volume": "cache", **fields}))  # type: ignore[arg-type]

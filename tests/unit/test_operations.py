@@ -18,6 +18,7 @@ from k3dasync.errors import (
     JournalError,
     K3dAsyncError,
     NameTaken,
+    NotFound,
     RollbackIncomplete,
     SpecError,
 )
@@ -30,7 +31,7 @@ from k3dasync.operations.delete import delete
 from k3dasync.operations.kubeconfigs import kubeconfigs
 from k3dasync.operations.listing import describe, list_clusters
 from k3dasync.operations.rollback import rollback
-from k3dasync.runtime import PortBinding
+from k3dasync.runtime import PortBinding, VolumeSpec
 from k3dasync.spec import ApiPort, ClusterSpec
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
@@ -302,6 +303,22 @@ async def test_a_damaged_kubeconfig_does_not_keep_a_name_from_being_used(
 
     warnings = [one.text for one in keeper.events if isinstance(one, events.Warned)]
     assert [True] == ["but for entries of dev" in text for text in warnings]
+
+
+@pytest.mark.parametrize("name", ["cache", "k3d-dev-images"])
+async def test_an_image_volume_that_was_there_before_stays(name: str) -> None:
+    """Whatever it is called and labelled; without it nothing is made."""
+    spec = ClusterSpec(name="dev", external_image_volume=name)
+    async with engine() as (runtime, backend):
+        with pytest.raises(NotFound, match=f"docker volume create {name}"):
+            await create(spec, backend=backend)
+        assert runtime.is_empty()
+
+        labels = {"app": "k3d", "k3d.cluster": "dev"}
+        await runtime.create_volume(VolumeSpec(name=name, labels=labels))
+        await create(spec, backend=backend)
+        await delete(["dev"], backend=backend)
+        assert [name] == [volume.name for volume in await runtime.volumes()]
 
 
 async def test_delete_all_of_nothing_is_no_error() -> None:
