@@ -124,9 +124,7 @@ def kubeconfig_target(spec: ClusterSpec, backend: Backend) -> kubeconfig.Target 
     """Return the file to merge into; raises KubeconfigError now rather than after minutes."""
     if not spec.kubeconfig_update_default or backend.is_rehearsal:
         return None
-    found = kubeconfig.target(switch=spec.kubeconfig_switch_context)
-    kubeconfig.refuse_if_not_writable(Path(found.path))
-    return found
+    return kubeconfig.target(switch=spec.kubeconfig_switch_context)
 
 
 async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
@@ -166,6 +164,8 @@ async def create(
     check(spec)
     stop = stop or Stop()
     target = kubeconfig_target(spec, backend)
+    if target is not None:
+        kubeconfig.refuse_if_not_writable(Path(target.path))
     facts = await backend.runtime.facts()
     with cluster_lock(spec.name, facts.id):
         dead = await recover(spec.name, runtime=backend.runtime, facts=facts, also_kept=False)
