@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
-from k3dasync import __version__, streams
+from k3dasync import __version__, streams, verbosity
 from k3dasync.errors import K3dAsyncError, OutputError, SpecError
 from k3dasync.streams import say
 
@@ -24,9 +24,15 @@ _CLUSTER_ALIASES = {"delete": ("del", "rm"), "list": ("ls", "get")}
 _PATHS = {"list": "k3dasync.commands.list:list_clusters"}
 
 
+_ABOUT = """k3s clusters in Docker containers, created concurrently.
+
+With every command: --verbose and --trace tell more on standard error, --timestamps the time of day.
+"""
+
+
 def build() -> App:
     """Return the application; nothing but the table is imported by this."""
-    app = _app("k3dasync", "k3s clusters in Docker containers, created concurrently.")
+    app = _app("k3dasync", _ABOUT)
     cluster = _app("cluster", "Create, delete and list clusters, as k3d says it.")
     for word, help in _COMMANDS.items():
         path = _PATHS.get(word, f"k3dasync.commands.{word}:{word}")
@@ -100,7 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams.open_missing()
     _forget_empty_variables()
     try:
-        given = with_wait_level(sys.argv[1:] if arguments is None else arguments)
+        wished, given = verbosity.take(sys.argv[1:] if arguments is None else arguments)
+        verbosity.current.set(wished)
+        given = with_wait_level(given)
         app = build()
         if given and given[0] not in app and not given[0].startswith("-"):
             from k3dasync import plugins  # only for words that are not ours

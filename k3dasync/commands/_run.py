@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 
-from k3dasync import backend
+from k3dasync import backend, verbosity
 from k3dasync.backend import Backend
 from k3dasync.errors import K3dAsyncError
 from k3dasync.events import EventSink
 from k3dasync.operations._run import Stop
 from k3dasync.streams import say
+from k3dasync.verbosity import Level
 
 ResultT = TypeVar("ResultT")
 
@@ -69,14 +70,19 @@ def run(
 
 
 def progress_display() -> Display:
-    """Return a live view if standard error is a terminal, plain lines if not."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    """Return a live view if standard error is a terminal, plain lines if not.
+
+    Whoever asks for more or less than usual wants lines.
+    """
+    wished = verbosity.current.get()
+    is_usual = wished.level is Level.INFO and not wished.timestamps
+    if is_usual and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from k3dasync.sinks.tty import Tty
 
-        return Tty()
+        return Tty(colors=wished.colors)
     from k3dasync.sinks.plain import Plain
 
-    return Plain()
+    return Plain(level=wished.level, timestamps=wished.timestamps)
 
 
 async def _main(

@@ -21,7 +21,7 @@ def create(
 
     from k3dasync.commands._run import Session, run
     from k3dasync.operations import create as operation
-    from k3dasync.streams import say
+    from k3dasync.verbosity import inform
 
     spec = flags.spec(name)
 
@@ -44,7 +44,7 @@ def create(
         shows_progress=True,
         to_finish=f"k3dasync rollback {spec.name}",
     ):
-        say(line)
+        inform(line)
 
 
 def made(nodes: tuple[str, ...]) -> str:

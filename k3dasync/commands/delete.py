@@ -21,7 +21,7 @@ def delete(
     from k3dasync.errors import SpecError
     from k3dasync.operations import delete as operation
     from k3dasync.spec import check_name
-    from k3dasync.streams import say
+    from k3dasync.verbosity import inform
 
     if all and names:
         raise SpecError("give names or --all, not both")
@@ -41,8 +41,8 @@ def delete(
         to_finish=f"k3dasync delete {rest}",
     )
     for name in result.deleted:
-        say(f"cluster {name} deleted")
+        inform(f"cluster {name} deleted")
     for name in result.absent:
-        say(f"cluster {name}: nothing to delete")
+        inform(f"cluster {name}: nothing to delete")
     if not result.deleted:
-        say("no clusters found")
+        inform("no clusters found")

@@ -8,7 +8,7 @@ def rollback(name: str, /, *, events: EventsFlag = None, runtime: RuntimeFlag = 
     from k3dasync.commands._run import Session, run
     from k3dasync.operations import rollback as operation
     from k3dasync.spec import check_name
-    from k3dasync.streams import say
+    from k3dasync.verbosity import inform
 
     check_name(name)
 
@@ -23,6 +23,6 @@ def rollback(name: str, /, *, events: EventsFlag = None, runtime: RuntimeFlag = 
         to_finish=f"k3dasync rollback {name}",
     )
     for id in runs:
-        say(f"run {id} of cluster {name} rolled back")
+        inform(f"run {id} of cluster {name} rolled back")
     if not runs:
-        say(f"nothing to roll back for cluster {name}; a complete one: k3dasync delete {name}")
+        inform(f"nothing to roll back for cluster {name}; a complete one: k3dasync delete {name}")

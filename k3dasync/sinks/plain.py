@@ -1,11 +1,13 @@
 """One line for people an event, where standard error is no terminal."""
 
 import sys
+from datetime import UTC, datetime
 from typing import TextIO
 
 from k3dasync import events
 from k3dasync.events import AnyEvent
 from k3dasync.streams import silence
+from k3dasync.verbosity import Level
 
 
 def megabytes(done: int, total: int | None) -> str:
@@ -46,21 +48,72 @@ def sentence(event: AnyEvent) -> str | None:
             return None
 
 
+def detail(event: AnyEvent) -> str | None:
+    """Return what only somebody who looks for a fault wants to know of an event."""
+    match event:
+        case events.TaskStarted():
+            return f"{event.task}: started, after {event.waited:.2f} s"
+        case events.TaskWaiting():
+            return f"{event.task}: waits for {event.on}"
+        case events.TaskProgress():
+            return f"{event.task}: {event.text}"
+        case events.TaskCancelled():
+            return f"{event.task}: cancelled"
+        case events.TaskSkipped():
+            return f"{event.task}: skipped, {event.because}"
+        case events.UndoStarted():
+            return f"{event.task}: undoing"
+        case _:
+            return None
+
+
+def is_trouble(event: AnyEvent) -> bool:
+    """Say whether an event tells of something that is not as it should be."""
+    match event:
+        case events.Warned() | events.TaskRetry() | events.TaskFailed() | events.UndoFailed():
+            return True
+        case events.RunReplanned() | events.RunFailed():
+            return True
+        case _:
+            return False
+
+
 class Plain:
     """Writes lines to standard error; one that is closed does not stop the run."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        level: Level = Level.INFO,
+        timestamps: bool = False,
+    ) -> None:
         self._stream = stream or sys.stderr
+        self._level, self._timestamps = level, timestamps
         self._said: set[str] = set()
 
     def write(self, event: AnyEvent) -> None:
-        text = sentence(event)
-        if text is None or self._is_repetition(event):
+        text = self._text(event)
+        if text is None:
             return
+        when = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if self._timestamps else f"{event.t:7.2f}"
         try:
-            print(f"[{event.t:7.2f}] {text}", file=self._stream, flush=True)
+            print(f"[{when}] {text}", file=self._stream, flush=True)
         except (OSError, ValueError):
             silence(self._stream)  # nobody reads it any more
+
+    def _text(self, event: AnyEvent) -> str | None:
+        match self._level:
+            case Level.ERROR:
+                return None  # the error itself is told at the end
+            case Level.WARN:
+                return sentence(event) if is_trouble(event) else None
+            case Level.INFO:
+                return None if self._is_repetition(event) else sentence(event)
+            case Level.DEBUG:
+                return sentence(event) or detail(event)
+            case Level.TRACE:
+                return events.encode(event).decode().rstrip()
 
     def _is_repetition(self, event: AnyEvent) -> bool:
         """Say whether the same has just been said of another task: ten agents wait alike."""

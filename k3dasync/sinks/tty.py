@@ -87,12 +87,13 @@ class Tty:
     down some lines of text.
     """
 
-    def __init__(self, console: "Console | None" = None) -> None:
+    def __init__(self, console: "Console | None" = None, *, colors: bool | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
 
         is_ours = console is None
-        self._console = console or Console(stderr=True)
+        no_color = None if colors is None else not colors
+        self._console = console or Console(stderr=True, no_color=no_color)
         is_ascii = self._console.options.ascii_only or (is_ours and _is_locale_ascii(os.environ))
         self._screen = _Screen(
             cast("TextIO", self._console.file), "ascii" if is_ascii else self._console.encoding

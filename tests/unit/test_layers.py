@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
         "etcd",
         "addresses",
     },
-    {"runtime", "spec", "events", "scheduler"},
+    {"runtime", "spec", "events", "scheduler", "verbosity"},
     {"limits", "entrypoint", "nginx", "backend", "cluster"},
     {"resolve", "journal", "drawing", "kubernetes_http", "etcd_grpc", "sinks"},
     {"kubeconfig", "watch", "docker", "fake"},
