@@ -6,6 +6,7 @@ K3dAsyncError                                               exit 1
 │       └── InvalidFilter · InvalidPort · InvalidVolume
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NameTaken            something foreign has our name     exit 1
+├── ChannelError         no version for a release channel   exit 1
 ├── EngineError          the container engine said no       exit 1
 │   ├── EngineUnavailable                                   exit 69
 │   ├── NotFound · Conflict · ImageUnavailable
@@ -118,6 +119,18 @@ class NameTaken(K3dAsyncError):
 
     def __init__(self, kind: str, name: str, detail: str) -> None:
         super().__init__(f"cannot create {kind} {name}: the name is taken by {detail}")
+
+
+class ChannelError(K3dAsyncError):
+    """The version of a release channel cannot be found out."""
+
+    code = "CHANNEL_UNKNOWN"
+
+    def __init__(self, channel: str, words: str) -> None:
+        super().__init__(
+            f"cannot find out the version of channel {channel}: {words}; "
+            "name an image with its tag to do without"
+        )
 
 
 class EngineError(K3dAsyncError):

@@ -9,6 +9,11 @@ LOADBALANCER = "docker.io/library/nginx:1.30.0-alpine"
 K3S_VERSION = K3S.rpartition(":")[2]
 
 
+def is_channel(image: str) -> bool:
+    """Say whether an image's name means a release channel of k3s: `latest`, `stable`, `+v1.31`."""
+    return image in {"latest", "stable"} or image.startswith("+")
+
+
 def loadbalancer_image() -> str:
     """Return the load balancer's image: `K3D_IMAGE_LOADBALANCER`, as k3d reads it, or ours."""
     return os.environ.get("K3D_IMAGE_LOADBALANCER") or LOADBALANCER

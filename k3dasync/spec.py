@@ -15,7 +15,7 @@ from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import HostAlias, Ulimit
-from k3dasync.images import K3S
+from k3dasync.images import K3S, is_channel
 
 DEFAULT_NAME = "k3s-default"
 MAX_NAME = 32
@@ -115,7 +115,8 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         raise SpecError(f"--agents is {spec.agents}, expected 0 or more")
     if spec.servers + spec.agents > MAX_NODES:
         raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
-    check_image(spec.image, "--image")
+    if not is_channel(spec.image):
+        check_image(spec.image, "--image")
     if spec.external_image_volume is not None:
         if not spec.image_volume:
             raise SpecError("--image-vol cannot be used with --no-image-volume")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
+import msgspec
 
-from k3dasync import events, kubeconfig, tasks
+from k3dasync import channels, events, kubeconfig, tasks
 from k3dasync.backend import Backend
 from k3dasync.cluster import (
     LABEL_RUN,
@@ -29,7 +30,7 @@ from k3dasync.errors import (
 )
 from k3dasync.events import EventSink, Outputs
 from k3dasync.graph import Graph
-from k3dasync.images import loadbalancer_image
+from k3dasync.images import is_channel, loadbalancer_image
 from k3dasync.journal import cluster_lock
 from k3dasync.operations._backward import remaining, take_back
 from k3dasync.operations._choose import (
@@ -127,12 +128,19 @@ def kubeconfig_target(spec: ClusterSpec, backend: Backend) -> kubeconfig.Target 
     return kubeconfig.target(switch=spec.kubeconfig_switch_context)
 
 
+async def _with_version(spec: ClusterSpec) -> ClusterSpec:
+    """Return the spec with an image where it named a channel of releases."""
+    if not is_channel(spec.image):
+        return spec
+    return msgspec.structs.replace(spec, image=await channels.image_of(spec.image))
+
+
 async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
     """Return what a create would do now; touches nothing.
 
     Raises ClusterExists or NameTaken if it would refuse.
     """
-    check(spec)
+    spec = await _with_version(check(spec))
     world = await observe(backend.runtime, await backend.runtime.facts())
     refuse_if_taken(world, spec)
     return await decide(
@@ -161,7 +169,7 @@ async def create(
     Raises ClusterExists, NameTaken, ClusterBusy or SpecError before anything is made;
     TaskFailed, DeadlineExceeded or Interrupted after it was taken back.
     """
-    check(spec)
+    spec = await _with_version(check(spec))
     stop = stop or Stop()
     target = kubeconfig_target(spec, backend)
     if target is not None:

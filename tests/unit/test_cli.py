@@ -68,6 +68,7 @@ def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str])
         ["create", "-s", "1.5"],
         ["create", "--wait", "api"],
         ["create", "--image", "UPPER:x"],
+        ["create", "--image", "k3s:+v1"],
         ["create", "--timeout", "-5s"],
         ["create", "--subnet", "127.0.0.0/8"],
         ["create", "-s", "0"],

@@ -15,6 +15,7 @@ LAYERS: list[set[str]] = [
     {
         "streams",
         "plugins",
+        "channels",
         "graph",
         "undo",
         "jsonlines",
