@@ -1,14 +1,16 @@
 """The flags of create, shared by everything that takes them."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, Token
 
 from k3dasync.errors import InvalidSyntax
-from k3dasync.grammar import balancer, filtered, gpus
+from k3dasync.grammar import balancer, filtered, gpus, volumes
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.words import parse_host_alias, parse_size, parse_ulimit
@@ -272,7 +274,7 @@ class CreateFlags:
                 gpus=read("--gpus", gpus.parse, self.gpus) if self.gpus else None,
                 env=_filtered("--env", self.env),
                 ports=_filtered("--port", self.port),
-                volumes=_filtered("--volume", self.volume),
+                volumes=tuple(map(_from_here, _filtered("--volume", self.volume))),
                 k3s_args=_filtered("--k3s-arg", self.k3s_arg),
                 node_labels=_filtered("--k3s-node-label", self.k3s_node_label),
                 runtime_labels=_filtered("--runtime-label", self.runtime_label),
@@ -284,6 +286,18 @@ class CreateFlags:
 
 def _filtered(flag: str, texts: Sequence[str]) -> tuple[Filtered, ...]:
     return _each(flag, filtered.parse, texts)
+
+
+def _from_here(one: Filtered) -> Filtered:
+    """Return a volume whose source, if that is a path from here, is a path from the root.
+
+    The engine knows no other ones; docker's own command does the same.
+    """
+    mapping = read("--volume", volumes.parse, one.value)
+    if not re.match(r"(\.{1,2}|~)(/|$)", mapping.source):
+        return one
+    source = str(Path(os.path.abspath(Path(mapping.source).expanduser())))  # noqa: PTH100 - no links
+    return Filtered(str(replace(mapping, source=source)), one.filters)
 
 
 def _balancer(texts: Sequence[str]) -> BalancerSettings:

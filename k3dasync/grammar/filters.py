@@ -10,7 +10,7 @@ The form with colons is k3d's since version 5, the one with brackets that of ver
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from k3dasync.errors import InvalidFilter
@@ -52,13 +52,17 @@ EVERY = (Range(None, None),)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFilter:
-    """Members of a group, or the one node of that name. `is_bracket`: in the older spelling."""
+    """Members of a group, or the one node of that name.
+
+    `is_bracket`: in the older spelling. `text`: as the user wrote it, if somebody did.
+    """
 
     group: Group | None = None
     subset: tuple[Range, ...] = ()
     name: str = ""
     suffix: Suffix | None = None
     is_bracket: bool = False
+    text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         suffix = f":{self.suffix}" if self.suffix else ""
@@ -124,6 +128,7 @@ def parse(text: str) -> NodeFilter:
         name="" if group else word,
         suffix=suffix,
         is_bracket=is_bracket and group in _COUNTED,
+        text=text,
     )
 
 
@@ -170,7 +175,8 @@ def _chosen(one: NodeFilter, members: Members) -> Sequence[str]:
             return members.all
         case Group.LOADBALANCER:
             if members.loadbalancer is None:
-                raise InvalidFilter(str(one), 0, "another node: the cluster has no load balancer")
+                text = one.text or str(one)
+                raise InvalidFilter(text, 0, "another node: the cluster has no load balancer")
             return (members.loadbalancer,)
         case Group.SERVERS:
             return _numbered(one, members.servers)
@@ -187,7 +193,7 @@ def _numbered(one: NodeFilter, names: Sequence[str]) -> list[str]:
     for part in one.subset:
         for end in (part.first, part.last):
             if end is not None and end >= len(names):
-                text = str(one)
+                text = one.text or str(one)
                 limit = f"below {len(names)}" if names else f"no index: there are no {one.group}"
                 raise InvalidFilter(text, text.index(str(end)), limit)
         last = len(names) - 1 if part.last is None else part.last

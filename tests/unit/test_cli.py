@@ -188,6 +188,27 @@ def test_a_bad_variable_is_named(
     assert "K3D_SERVERS" in capsys.readouterr().err
 
 
+def test_volumes_from_here_are_paths_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with docker's own command; names and shortcuts stay what they are."""
+    from k3dasync.commands._create_flags import CreateFlags
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    asked = ("./a/../b:/x:ro@all", ".:/y", "~/c:k3s-storage", "name:/z", "/abs:/w", "/anonymous")
+    found = [str(one) for one in CreateFlags(volume=asked).spec("dev").volumes]
+
+    assert [
+        f"{tmp_path}/b:/x:ro@all",
+        f"{tmp_path}:/y",
+        "/home/me/c:/var/lib/rancher/k3s/storage",
+        "name:/z",
+        "/abs:/w",
+        "/anonymous",
+    ] == found
+
+
 def test_empty_texts_count_as_not_given() -> None:
     """As with k3d: scripts pass variables that may be empty."""
     assert 0 == rehearse("--network=", "--subnet", "", "--token=", "--api-port", "")
