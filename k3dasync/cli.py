@@ -39,6 +39,10 @@ def build() -> App:
         app.command(path, name=word, help=help)
         _command(cluster, path, word, _CLUSTER_ALIASES.get(word, ()), help)
     app.command(cluster)
+    node = _app("node", "List nodes.")
+    path = "k3dasync.commands.node:list_nodes"
+    _command(node, path, "list", ("ls", "get"), "List nodes of all clusters.")
+    app.command(node)
     plan = _app("plan", "Print what a command would do.")
     plan.command("k3dasync.commands.plan:plan_create", name="create", help="Plan a create.")
     app.command(plan)

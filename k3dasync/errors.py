@@ -5,6 +5,7 @@ K3dAsyncError                                               exit 1
 │   └── InvalidSyntax    a text has no meaning; says where
 │       └── InvalidFilter · InvalidPort · InvalidVolume
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
+├── NodeNotFound                                            exit 1
 ├── NameTaken            something foreign has our name     exit 1
 ├── ChannelError         no version for a release channel   exit 1
 ├── EngineError          the container engine said no       exit 1
@@ -98,6 +99,15 @@ class ClusterNotFound(K3dAsyncError):
 
     def __init__(self, cluster: str) -> None:
         super().__init__(f"no nodes found for given cluster {cluster}; see: k3dasync list")
+
+
+class NodeNotFound(K3dAsyncError):
+    """No container of the engine is a node of that name."""
+
+    code = "NODE_NOT_FOUND"
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"no node is called {node}; see: k3dasync node list")
 
 
 class ClusterBusy(K3dAsyncError):

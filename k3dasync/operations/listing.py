@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from k3dasync.cluster import (
+    APP,
     LABEL_API_HOST,
     LABEL_API_IP,
     LABEL_API_PORT,
@@ -17,7 +18,7 @@ from k3dasync.cluster import (
     LABEL_TOKEN,
     Role,
 )
-from k3dasync.errors import ClusterNotFound
+from k3dasync.errors import ClusterNotFound, NodeNotFound
 from k3dasync.gather import gather
 from k3dasync.operations._existing import OTHER_ROLES, ExistingCluster, existing_clusters
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
@@ -37,6 +38,34 @@ async def list_clusters(
         if name not in clusters:
             raise ClusterNotFound(name)
     return tuple(clusters[name] for name in sorted(set(names)))
+
+
+async def list_nodes(
+    runtime: EngineReader, names: Sequence[str] = ()
+) -> tuple[ContainerState, ...]:
+    """Return everything that k3d or we call a node, or those of these names, in their order.
+
+    `k3d-` may be left out of a name. Raises NodeNotFound for an unknown one.
+    """
+    found = {node.name: node for node in await runtime.containers(APP)}
+    chosen = {}
+    for name in names:
+        node = found.get(name) or found.get(f"k3d-{name}")
+        if node is None:
+            raise NodeNotFound(name)
+        chosen[node.name] = node
+    return tuple(node for _, node in sorted((chosen if names else found).items()))
+
+
+async def describe_nodes(
+    runtime: EngineReader, nodes: Sequence[ContainerState]
+) -> list[dict[str, Any]]:
+    """Return k3d's JSON of nodes, secrets masked."""
+    calls = [partial(runtime.inspect_container, node.name) for node in nodes]
+    details = await gather(calls)
+    return [
+        _node(node, detail, with_token=False) for node, detail in zip(nodes, details, strict=True)
+    ]
 
 
 async def describe(

@@ -103,6 +103,8 @@ def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str])
         ["kubeconfig", "merge", "-o", ""],
         ["version", "-o", "xml"],
         ["list", "-o", ""],
+        ["node", "list", "-o", "xml"],
+        ["node", "nonsense"],
         ["rollback"],
         ["rollback", "Bad_Name"],
         ["version", "x"],
@@ -212,6 +214,16 @@ def test_volumes_from_here_are_paths_from_the_root(
 def test_empty_texts_count_as_not_given() -> None:
     """As with k3d: scripts pass variables that may be empty."""
     assert 0 == rehearse("--network=", "--subnet", "", "--token=", "--api-port", "")
+
+
+def test_an_empty_list_of_nodes_is_a_header(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without headers nothing at all, not even an empty line."""
+    assert 0 == main(["node", "list", "--runtime", "fake"])
+    assert "NAME   ROLE   CLUSTER   STATUS\n" == capsys.readouterr().out
+    assert 0 == main(["node", "ls", "--no-headers", "--runtime", "fake"])
+    assert "" == capsys.readouterr().out
+    assert 1 == main(["node", "list", "nope", "--runtime", "fake"])
+    assert "no node is called nope" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["text", "json", "mermaid", "dot"])

@@ -18,6 +18,7 @@ from k3dasync.errors import (
     JournalError,
     K3dAsyncError,
     NameTaken,
+    NodeNotFound,
     NotFound,
     RollbackIncomplete,
     SpecError,
@@ -29,7 +30,7 @@ from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create, plan
 from k3dasync.operations.delete import delete
 from k3dasync.operations.kubeconfigs import kubeconfigs
-from k3dasync.operations.listing import describe, list_clusters
+from k3dasync.operations.listing import describe, describe_nodes, list_clusters, list_nodes
 from k3dasync.operations.rollback import rollback
 from k3dasync.runtime import PortBinding, VolumeSpec
 from k3dasync.spec import ApiPort, ClusterSpec
@@ -319,6 +320,25 @@ async def test_an_image_volume_that_was_there_before_stays(name: str) -> None:
         await create(spec, backend=backend)
         await delete(["dev"], backend=backend)
         assert [name] == [volume.name for volume in await runtime.volumes()]
+
+
+async def test_nodes_of_all_clusters_are_listed() -> None:
+    """By name, with or without their prefix; secrets are masked; what is foreign is no node."""
+    async with engine() as (runtime, backend):
+        await create(SPEC, backend=backend)
+        await create(ClusterSpec(name="a", loadbalancer=False), backend=backend)
+        await runtime.add_foreign_container("k3d-dev-other", "k3d-dev")
+        found = [node.name for node in await list_nodes(runtime)]
+        some = await list_nodes(runtime, ["dev-agent-0", "k3d-a-server-0"])
+        described = await describe_nodes(runtime, some)
+        with pytest.raises(NodeNotFound, match="nope"):
+            await list_nodes(runtime, ["nope"])
+
+    assert [
+        *("k3d-a-server-0", "k3d-dev-agent-0", "k3d-dev-server-0", "k3d-dev-serverlb"),
+    ] == found
+    assert ["k3d-a-server-0", "k3d-dev-agent-0"] == [node["name"] for node in described]
+    assert "K3S_TOKEN=***" in described[1]["env"]
 
 
 async def test_delete_all_of_nothing_is_no_error() -> None:
