@@ -37,12 +37,17 @@ _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may writ
 
 
 def state_dir() -> Path:
-    """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without.
+    """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without."""
+    return xdg_directory("XDG_STATE_HOME", ".local/state") / "k3dasync"
+
+
+def xdg_directory(variable: str, default: str) -> Path:
+    """Return a base directory of the user's, *default* below the home where none is named.
 
     A path that is not absolute counts as none: so says the XDG Base Directory Specification.
     """
-    base = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local" / "state") / "k3dasync"
+    named = Path(os.environ.get(variable, ""))
+    return named if named.is_absolute() else Path.home() / default
 
 
 @contextmanager
@@ -109,10 +114,11 @@ class Journal:
             if self._descriptor < 0:
                 self._open()
             line = encode(event)
-            before = os.lseek(self._descriptor, 0, os.SEEK_END)
-            if os.write(self._descriptor, line) != len(line):
+            written = os.write(self._descriptor, line)
+            if written != len(line):
                 # Half a line is the end of a log only as long as no other line follows.
-                os.ftruncate(self._descriptor, before)
+                end = os.lseek(self._descriptor, 0, os.SEEK_END)
+                os.ftruncate(self._descriptor, end - written)
                 raise OSError("no room for a line")  # noqa: TRY301 - one message for both
             if isinstance(event, INTENTIONS):  # they must survive a power cut too
                 os.fsync(self._descriptor)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from k3dasync.errors import K3dAsyncError
-from k3dasync.journal import lock_file, state_dir
+from k3dasync.journal import lock_file, state_dir, xdg_directory
 
 Config = dict[str, Any]
 """A kubeconfig as its YAML says: `clusters`, `users`, `contexts`, `current-context`, …"""
@@ -162,14 +162,20 @@ def default_path() -> Path:
 
     Raises KubeconfigError if it names several: which one to change is not ours to guess.
     """
-    named = list(dict.fromkeys(filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))))
+    named = _usual_paths()
     if len(named) > 1:
         raise KubeconfigError(
             f"KUBECONFIG names {len(named)} files, and which one to change is not to be guessed; "
             "set it to one of them, or name a file (create: --kubeconfig-update-default=false, "
             "then k3dasync kubeconfig merge -o FILE)"
         )
-    return Path(named[0]) if named else Path.home() / ".kube" / "config"
+    return named[0]
+
+
+def _usual_paths() -> list[Path]:
+    """Return the files of `KUBECONFIG`, each once, or the default one."""
+    named = filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))
+    return [Path(text) for text in dict.fromkeys(named)] or [Path.home() / ".kube" / "config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +188,8 @@ class Search:
 
 def search(cluster: str, also: Iterable[str] = ()) -> Search:
     """Look for a cluster: in the files of `KUBECONFIG` or the default one, its own, and *also*."""
-    named = filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))
-    usual = [Path(text) for text in named] or [Path.home() / ".kube" / "config"]
-    paths = dict.fromkeys(path.absolute() for path in (*usual, own_path(cluster), *map(Path, also)))
+    places = (*_usual_paths(), own_path(cluster), *map(Path, also))
+    paths = dict.fromkeys(path.absolute() for path in places)
     found, problems = [], []
     for path in paths:
         try:
@@ -199,8 +204,7 @@ def search(cluster: str, also: Iterable[str] = ()) -> Search:
 
 def own_path(cluster: str) -> Path:
     """Return the file that holds one cluster alone, where k3d has it."""
-    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    directory = base if base.is_absolute() else Path.home() / ".config"
+    directory = xdg_directory("XDG_CONFIG_HOME", ".config")
     return directory / "k3d" / f"kubeconfig-{cluster}.yaml"
 
 

@@ -46,6 +46,10 @@ class File:
     mode: int = 0o644
 
 
+ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
+"""Where a port is bound on every address of the host."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortBinding:
     """A container's port on the engine's host; `port` is as the engine writes it (`6443`).
@@ -58,6 +62,15 @@ class PortBinding:
     host_ip: str
     host_port: int = 0
     last_host_port: int = 0
+
+    @property
+    def candidates(self) -> range:
+        """The host ports that it may get; only 0 where the engine chooses."""
+        return range(self.host_port, max(self.host_port, self.last_host_port) + 1)
+
+    def shares_address(self, other: "PortBinding") -> bool:
+        """Say whether both listen on one address of the host: an empty one means all of them."""
+        return self.host_ip == other.host_ip or bool(ANY_ADDRESS & {self.host_ip, other.host_ip})
 
     @property
     def protocol(self) -> str:

@@ -160,13 +160,14 @@ def _check_grammars(spec: ClusterSpec) -> None:
             read(flag, parse, one.value)
 
 
+GivenT = TypeVar("GivenT")
 ReadT = TypeVar("ReadT")
 
 
-def read(origin: str, parse: Callable[[str], ReadT], text: str) -> ReadT:
-    """Parse a text; the InvalidSyntax that this may raise names the *origin*."""
+def read(origin: str, parse: Callable[[GivenT], ReadT], given: GivenT) -> ReadT:
+    """Parse what is given; the InvalidSyntax that this may raise names the *origin*."""
     try:
-        return parse(text)
+        return parse(given)
     except InvalidSyntax as error:
         raise error.of(origin) from None
 

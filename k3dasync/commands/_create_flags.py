@@ -9,7 +9,6 @@ from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, Token
 
-from k3dasync.errors import InvalidSyntax
 from k3dasync.grammar import balancer, filtered, gpus, volumes
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
@@ -303,10 +302,7 @@ def _from_here(one: Filtered) -> Filtered:
 def _balancer(texts: Sequence[str]) -> BalancerSettings:
     # Of this list k3d splits each value at commas, too.
     words = [word for text in texts for word in text.split(",") if word]
-    try:
-        return balancer.parse(words)
-    except InvalidSyntax as error:
-        raise error.of("--lb-config-override") from None
+    return read("--lb-config-override", balancer.parse, words)
 
 
 def _size(flag: str, text: str) -> int:

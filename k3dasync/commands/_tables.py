@@ -1,23 +1,51 @@
 """What lists have in common: their forms on standard output."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from k3dasync.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from k3dasync.runtime import EngineReader
 
 OutputFlag = Annotated[str, Parameter(name=["--output", "-o"], help="table, json or yaml.")]
 NoHeadersFlag = Annotated[bool, Parameter(negative="", help="Rows only.")]
 _GAP, _NARROWEST = 3, 6
 
 
-def form_of(output: str) -> str:
-    """Return `table`, `json` or `yaml`; raises SpecError for anything else."""
+def form_of(output: str, *forms: str) -> str:
+    """Return which of the *forms* is asked for; raises SpecError for anything else."""
     how = output.lower()
-    if how not in {"table", "json", "yaml"}:
-        raise SpecError(f"--output {output!r}: expected table, json or yaml")
+    if how not in forms:
+        raise SpecError(f"--output {output!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
     return how
+
+
+def print_list(
+    output: str, runtime: str, ask: "Callable[[EngineReader, str], Awaitable[str]]"
+) -> None:
+    """Print what *ask* makes of an engine in the form that is asked for, if it is anything.
+
+    Raises SpecError if there is no such form or runtime, and what *ask* raises.
+    """
+    import anyio
+
+    from k3dasync import backend
+    from k3dasync.streams import show
+
+    how = form_of(output, "table", "json", "yaml")
+
+    async def perform() -> str:
+        async with backend.reading(runtime) as engine:
+            return await ask(engine, how)
+
+    text = anyio.run(perform)
+    if text:
+        show(text)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import RuntimeFlag
-from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, columns, form_of, structured
+from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, columns, print_list, structured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from k3dasync.operations._existing import ExistingCluster
+    from k3dasync.runtime import EngineReader
 
 
 def list_clusters(
@@ -21,24 +22,15 @@ def list_clusters(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """List clusters, whoever made them."""
-    import anyio
-
-    from k3dasync import backend
     from k3dasync.operations import listing
-    from k3dasync.streams import show
 
-    how = form_of(output)
+    async def ask(engine: "EngineReader", how: str) -> str:
+        clusters = await listing.list_clusters(engine, names)
+        if how == "table":
+            return table(clusters, no_headers=no_headers, token=token)
+        return structured(await listing.describe(engine, clusters, with_token=token), how)
 
-    async def perform() -> str:
-        async with backend.reading(runtime) as engine:
-            clusters = await listing.list_clusters(engine, names)
-            if how == "table":
-                return table(clusters, no_headers=no_headers, token=token)
-            return structured(await listing.describe(engine, clusters, with_token=token), how)
-
-    text = anyio.run(perform)
-    if text:
-        show(text)
+    print_list(output, runtime, ask)
 
 
 def table(clusters: "Sequence[ExistingCluster]", *, no_headers: bool, token: bool) -> str:

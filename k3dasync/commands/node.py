@@ -1,7 +1,12 @@
 """`node list`."""
 
+from typing import TYPE_CHECKING
+
 from k3dasync.commands._create_flags import RuntimeFlag
-from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, columns, form_of, structured
+from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, columns, print_list, structured
+
+if TYPE_CHECKING:
+    from k3dasync.runtime import EngineReader
 
 
 def list_nodes(
@@ -11,26 +16,17 @@ def list_nodes(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """List nodes of all clusters, load balancers and registries among them."""
-    import anyio
-
-    from k3dasync import backend
     from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE
     from k3dasync.operations import listing
-    from k3dasync.streams import show
 
-    how = form_of(output)
-
-    async def perform() -> str:
-        async with backend.reading(runtime) as engine:
-            nodes = await listing.list_nodes(engine, names)
-            if how != "table":
-                return structured(await listing.describe_nodes(engine, nodes), how)
+    async def ask(engine: "EngineReader", how: str) -> str:
+        nodes = await listing.list_nodes(engine, names)
+        if how != "table":
+            return structured(await listing.describe_nodes(engine, nodes), how)
         rows = [] if no_headers else [["NAME", "ROLE", "CLUSTER", "STATUS"]]
         for node in nodes:
             role = node.labels.get(LABEL_ROLE, "").replace("noRole", "")
             rows.append([node.name, role, node.labels.get(LABEL_CLUSTER, ""), str(node.status)])
         return columns(rows)
 
-    text = anyio.run(perform)
-    if text:
-        show(text)
+    print_list(output, runtime, ask)

@@ -16,7 +16,6 @@ from k3dasync.runtime import NetworkSpec, PortBinding
 
 FIRST_EPHEMERAL_PORT = 32768
 """Where Docker begins when it is left to choose; a new one at each start."""
-ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 _ENGINE_POOL = [ipaddress.IPv4Network(f"172.{second}.0.0/16") for second in range(18, 32)]
 
 
@@ -85,11 +84,7 @@ def claim_ports(
     ]
     claimed: list[PortBinding] = []
     for wanted in container.spec.ports:
-        numbers: Iterable[int] = range(
-            wanted.host_port, max(wanted.host_port, wanted.last_host_port) + 1
-        )
-        if not wanted.host_port:
-            numbers = (next(ephemeral),)
+        numbers: Iterable[int] = wanted.candidates if wanted.host_port else (next(ephemeral),)
         for number in numbers:
             binding = PortBinding(port=wanted.port, host_ip=wanted.host_ip, host_port=number)
             if not any(_collide(binding, other) for other in itertools.chain(taken, claimed)):
@@ -97,7 +92,7 @@ def claim_ports(
                 break
         else:
             words = (
-                f"Bind for {wanted.host_ip or ANY_ADDRESS[1]}:{wanted.host_ports} failed: "
+                f"Bind for {wanted.host_ip or '0.0.0.0'}:{wanted.host_ports} failed: "  # noqa: S104
                 "port is already allocated"
             )
             raise PortTaken("start", f"container {container.name}", words)
@@ -107,5 +102,4 @@ def claim_ports(
 def _collide(one: PortBinding, other: PortBinding) -> bool:
     if one.host_port != other.host_port or one.protocol != other.protocol:
         return False
-    addresses = {one.host_ip, other.host_ip}
-    return len(addresses) == 1 or bool(addresses & set(ANY_ADDRESS))
+    return one.shares_address(other)

@@ -9,13 +9,13 @@ import anyio
 from k3dasync.errors import KubernetesError
 from k3dasync.fake import certificates
 from k3dasync.fake.balancer import API_PORT, Balancer
-from k3dasync.fake.claims import ANY_ADDRESS
 from k3dasync.fake.datastore import Datastore
 from k3dasync.fake.engine import FakeRuntime
 from k3dasync.fake.faults import Moment
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.state import Container, Service
 from k3dasync.kubernetes import Credentials, Kubernetes, Nodes
+from k3dasync.runtime import ANY_ADDRESS
 
 PROBE_SECONDS = 0.003
 """A TLS handshake with a server on the same machine: 2-4 ms."""

@@ -138,9 +138,7 @@ def _subset(reader: Text) -> Iterator[Range]:
         return
     while True:
         yield _range(reader)
-        if not reader.take(",") or reader.take(r"(?=\]|:|$)"):
-            return
-        if reader.is_over or reader.rest[0] in "]:":
+        if not reader.take(",") or reader.is_over or reader.rest[0] in "]:":
             return
 
 

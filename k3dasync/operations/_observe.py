@@ -83,11 +83,7 @@ async def _bound_ports(runtime: Runtime, containers: Collection[ContainerState])
             detail = await runtime.inspect_container(name)
         except NotFound:
             return set()  # removed meanwhile
-        return {
-            port
-            for binding in detail.bindings
-            for port in range(binding.host_port, max(binding.host_port, binding.last_host_port) + 1)
-        }
+        return {port for binding in detail.bindings for port in binding.candidates}
 
     stopped = [one.name for one in containers if one.status is not Status.RUNNING]
     inspections = [partial(inspect, name) for name in stopped]

@@ -61,21 +61,25 @@ async def describe_nodes(
     runtime: EngineReader, nodes: Sequence[ContainerState]
 ) -> list[dict[str, Any]]:
     """Return k3d's JSON of nodes, secrets masked."""
-    calls = [partial(runtime.inspect_container, node.name) for node in nodes]
-    details = await gather(calls)
-    return [
-        _node(node, detail, with_token=False) for node, detail in zip(nodes, details, strict=True)
-    ]
+    details = await _details(runtime, nodes)
+    return [_node(node, details[node.name], with_token=False) for node in nodes]
 
 
 async def describe(
     runtime: EngineReader, clusters: Sequence[ExistingCluster], *, with_token: bool
 ) -> list[dict[str, Any]]:
     """Return k3d's JSON of clusters; secrets are masked unless asked for."""
-    names = [node.name for cluster in clusters for node in cluster.containers]
-    found = await gather([partial(runtime.inspect_container, name) for name in names])
-    details = dict(zip(names, found, strict=True))
+    nodes = [node for cluster in clusters for node in cluster.containers]
+    details = await _details(runtime, nodes)
     return [_cluster(cluster, details, with_token=with_token) for cluster in clusters]
+
+
+async def _details(
+    runtime: EngineReader, nodes: Sequence[ContainerState]
+) -> dict[str, ContainerDetail]:
+    names = [node.name for node in nodes]
+    found = await gather([partial(runtime.inspect_container, name) for name in names])
+    return dict(zip(names, found, strict=True))
 
 
 def _cluster(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from k3dasync.cluster import ProxiedPort
 from k3dasync.errors import InvalidFilter
@@ -11,7 +12,7 @@ from k3dasync.grammar.filters import Members
 from k3dasync.grammar.words import parse_label, parse_runtime_label
 from k3dasync.resolve._publish import publish
 from k3dasync.runtime import PortBinding
-from k3dasync.spec import ClusterSpec
+from k3dasync.spec import ClusterSpec, read
 
 
 @dataclass(slots=True)
@@ -83,7 +84,4 @@ def _select(flag: str, one: Filtered, members: Members) -> Sequence[str]:
             text = str(one)
             at = text.rindex(f":{each.suffix}")
             raise InvalidFilter(text, at, "no suffix, it is for ports", origin=flag)
-    try:
-        return filters.select(one.filters, members)
-    except InvalidFilter as error:
-        raise error.of(flag) from None
+    return read(flag, partial(filters.select, members=members), one.filters)

@@ -33,12 +33,12 @@ from k3dasync.cluster import (
     image_volume_name,
     loadbalancer_name,
     members,
-    node_names,
     server_name,
     volume_name,
 )
 from k3dasync.grammar import volumes
 from k3dasync.grammar.balancer import BalancerSettings
+from k3dasync.grammar.filters import Members
 from k3dasync.resolve._assign import Assignment, Extras, assign
 from k3dasync.runtime import ContainerSpec, File, NetworkSpec, PortBinding, VolumeSpec
 from k3dasync.spec import ClusterSpec
@@ -69,8 +69,9 @@ def resolve(
     Raises InvalidFilter if something is asked for of a node that will not be there.
     """
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
-    assignment = assign(spec, members(spec))
-    planner = _Planner(spec, run, token, network, api, base, host_alias, assignment)
+    nodes = members(spec)
+    assignment = assign(spec, nodes)
+    planner = _Planner(spec, nodes, run, token, network, api, base, host_alias, assignment)
     return Cluster(
         run=run,
         name=spec.name,
@@ -114,6 +115,7 @@ class _Planner:
     """The facts that every node of one cluster shares."""
 
     spec: ClusterSpec
+    members: Members
     run: str
     token: str
     network: NetworkChoice
@@ -127,8 +129,7 @@ class _Planner:
         return self.assignment.extras
 
     def nodes(self, loadbalancer_image: str) -> tuple[Node, ...]:
-        names = node_names(self.spec)
-        addresses = dict(zip(names, self.network.addresses, strict=False))
+        addresses = dict(zip(self.members.all, self.network.addresses, strict=False))
         found = [self._server(index, addresses) for index in range(self.spec.servers)]
         found += [self._agent(index, addresses) for index in range(self.spec.agents)]
         if self.spec.loadbalancer:
@@ -143,7 +144,7 @@ class _Planner:
         """Return common names of nodes, for networks on which their addresses are not known."""
         if self.network.addresses:
             return ()
-        found = [_servers_alias(self.spec.name)] if name in members(self.spec).servers else []
+        found = [_servers_alias(self.spec.name)] if name in self.members.servers else []
         found += [
             _port_alias(self.spec.name, port)
             for port in self.assignment.proxied
@@ -304,7 +305,7 @@ class _Planner:
         }
 
     def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
-        servers = members(self.spec).servers
+        servers = self.members.servers
         balancer = _Balancer(
             cluster=self.spec.name,
             servers=servers,

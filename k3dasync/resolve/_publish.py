@@ -5,15 +5,16 @@ The table in docs/ports.md says it for each spelling.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import partial
 
 from k3dasync.cluster import API_PORT, ProxiedPort
-from k3dasync.errors import InvalidFilter, InvalidPort
+from k3dasync.errors import InvalidPort
 from k3dasync.grammar import filters, ports
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.filters import EVERY, Group, Members, NodeFilter, Suffix
 from k3dasync.grammar.ports import PortMapping, Protocol, Publication
 from k3dasync.runtime import PortBinding
+from k3dasync.spec import read
 
 _FLAG = "--port"
 _EVERY_NODE = (
@@ -45,31 +46,35 @@ def publish(asked: Sequence[Filtered], members: Members) -> Published:
     Raises InvalidFilter if a filter means a node that will not be there; InvalidPort if a port
     cannot be published on several nodes, or needs a load balancer and there is none.
     """
-    published = Published()
+    published, bound = Published(), _Bound()
     for one in asked:
+        before = len(published.bindings)
         mapping = ports.parse(one.value)
         for suffix, names in _reached(one, members):
             if suffix is Suffix.PROXY:
                 _through_balancer(one, mapping, names, members, published)
             else:
                 _directly(one, mapping, names, published)
-        _refuse_twice(one, published)
+        for _, binding in published.bindings[before:]:
+            bound.add(one, binding)
     return published
 
 
-def _refuse_twice(one: Filtered, published: Published) -> None:
-    """Raise InvalidPort if the engine could not bind all that is published so far."""
-    fixed = [each for _, each in published.bindings if each.host_port and not each.last_host_port]
-    for first, second in combinations(fixed, 2):
-        same_port = (first.host_port, first.protocol) == (second.host_port, second.protocol)
-        if same_port and (
-            first.host_ip == second.host_ip or EVERYWHERE & {first.host_ip, second.host_ip}
-        ):
-            expected = f"another host port: {second.host_ports} is published twice"
+class _Bound:
+    """The host ports that are published so far, by number: ranges have thousands of them."""
+
+    def __init__(self) -> None:
+        self._by_port: dict[tuple[int, str], list[PortBinding]] = {}
+
+    def add(self, one: Filtered, binding: PortBinding) -> None:
+        """Take one more in; raises InvalidPort if the engine could not bind it too."""
+        if not binding.host_port or binding.last_host_port:
+            return  # the engine's choice
+        others = self._by_port.setdefault((binding.host_port, binding.protocol), [])
+        if any(map(binding.shares_address, others)):
+            expected = f"another host port: {binding.host_ports} is published twice"
             raise InvalidPort(str(one), 0, expected, origin=_FLAG)
-
-
-EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
+        others.append(binding)
 
 
 def _reached(one: Filtered, members: Members) -> Iterator[tuple[Suffix, Sequence[str]]]:
@@ -83,10 +88,7 @@ def _reached(one: Filtered, members: Members) -> Iterator[tuple[Suffix, Sequence
         chosen = _EVERY_NODE
     for suffix in Suffix:
         meant = [each for each in chosen if _suffix(each) is suffix]
-        try:
-            names = filters.select(meant, members)
-        except InvalidFilter as error:
-            raise error.of(_FLAG) from None
+        names = read(_FLAG, partial(filters.select, members=members), meant)
         # Of everything, what a port can lead to: the load balancer would forward to itself.
         nodes = [name for name in names if name != members.loadbalancer]
         if nodes:

@@ -109,7 +109,8 @@ class Plain:
             case Level.WARN:
                 return sentence(event) if is_trouble(event) else None
             case Level.INFO:
-                return None if self._is_repetition(event) else sentence(event)
+                text = sentence(event)
+                return None if text is None or self._is_repetition(event) else text
             case Level.DEBUG:
                 return sentence(event) or detail(event)
             case Level.TRACE:
