@@ -148,16 +148,16 @@ def check_image(image: str, origin: str) -> str:
 
 
 def _check_grammars(spec: ClusterSpec) -> None:
-    asked: Sequence[tuple[str, Sequence[Filtered], Callable[[str], object]]] = (
-        ("--env", spec.env, words.parse_variable),
-        ("--port", spec.ports, ports.parse),
-        ("--volume", spec.volumes, volumes.parse),
-        ("--k3s-node-label", spec.node_labels, words.parse_label),
-        ("--runtime-label", spec.runtime_labels, words.parse_runtime_label),
+    asked: Sequence[tuple[Sequence[Filtered], Callable[[str], object]]] = (
+        (spec.env, words.parse_variable),
+        (spec.ports, ports.parse),
+        (spec.volumes, volumes.parse),
+        (spec.node_labels, words.parse_label),
+        (spec.runtime_labels, words.parse_runtime_label),
     )
-    for flag, values, parse in asked:
+    for values, parse in asked:
         for one in values:
-            read(flag, parse, one.value)
+            read(one.origin, parse, one.value)
 
 
 GivenT = TypeVar("GivenT")

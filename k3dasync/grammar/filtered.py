@@ -5,7 +5,7 @@ Several filters are joined by `;`, or by `@` as before k3d's version 5.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from k3dasync.errors import InvalidFilter
 from k3dasync.grammar import filters
@@ -14,10 +14,14 @@ from k3dasync.grammar.filters import NodeFilter
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """A value, and the nodes it is for; without filters whoever uses it decides."""
+    """A value, and the nodes it is for; without filters whoever uses it decides.
+
+    `origin`: where it was written, `--port` or `ports[0]`.
+    """
 
     value: str
     filters: tuple[NodeFilter, ...] = ()
+    origin: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         value = re.sub(r"(\\*)@", lambda found: f"{2 * found[1]}\\@", self.value)

@@ -43,23 +43,23 @@ def assign(spec: ClusterSpec, members: Members) -> Assignment:
     """
     extras = {name: Extras() for name in members.all}
 
-    def each(flag: str, asked: Sequence[Filtered]) -> Iterator[tuple[str, Extras]]:
+    def each(asked: Sequence[Filtered]) -> Iterator[tuple[str, Extras]]:
         for one in asked:
-            for name in _chosen(flag, one, members):
+            for name in _chosen(one, members):
                 yield one.value, extras[name]
 
-    for value, extra in each("--env", spec.env):
+    for value, extra in each(spec.env):
         extra.env.append(value)
-    for value, extra in each("--k3s-arg", spec.k3s_args):
+    for value, extra in each(spec.k3s_args):
         extra.arguments.append(value)
-    for value, extra in each("--k3s-node-label", spec.node_labels):
+    for value, extra in each(spec.node_labels):
         key, text = parse_label(value)
         extra.node_labels.append(f"{key}={text}")
-    for value, extra in each("--runtime-label", spec.runtime_labels):
+    for value, extra in each(spec.runtime_labels):
         extra.labels.update([parse_runtime_label(value)])
     for one in spec.volumes:
         # A volume is for all nodes unless it says otherwise: so it is with k3d.
-        chosen = _select("--volume", one, members) if one.filters else members.all
+        chosen = _select(one, members) if one.filters else members.all
         for name in chosen:
             extras[name].binds.append(str(volumes.parse(one.value)))
     proxied = publish(spec.ports, members)
@@ -68,20 +68,20 @@ def assign(spec: ClusterSpec, members: Members) -> Assignment:
     return Assignment(extras, proxied.ports)
 
 
-def _chosen(flag: str, one: Filtered, members: Members) -> Sequence[str]:
+def _chosen(one: Filtered, members: Members) -> Sequence[str]:
     if one.filters:
-        return _select(flag, one, members)
+        return _select(one, members)
     if len(members.all) > 1:
         text = str(one)
         expected = f"a node filter, as in {text}@all: there are {len(members.all)} nodes"
-        raise InvalidFilter(text, len(text), expected, origin=flag)
+        raise InvalidFilter(text, len(text), expected, origin=one.origin)
     return members.all
 
 
-def _select(flag: str, one: Filtered, members: Members) -> Sequence[str]:
+def _select(one: Filtered, members: Members) -> Sequence[str]:
     for each in one.filters:
         if each.suffix:
             text = str(one)
             at = text.rindex(f":{each.suffix}")
-            raise InvalidFilter(text, at, "no suffix, it is for ports", origin=flag)
-    return read(flag, partial(filters.select, members=members), one.filters)
+            raise InvalidFilter(text, at, "no suffix, it is for ports", origin=one.origin)
+    return read(one.origin, partial(filters.select, members=members), one.filters)

@@ -16,7 +16,6 @@ from k3dasync.grammar.ports import PortMapping, Protocol, Publication
 from k3dasync.runtime import PortBinding
 from k3dasync.spec import read
 
-_FLAG = "--port"
 _EVERY_NODE = (
     NodeFilter(group=Group.SERVERS, subset=EVERY, suffix=Suffix.PROXY),
     NodeFilter(group=Group.AGENTS, subset=EVERY, suffix=Suffix.PROXY),
@@ -73,7 +72,7 @@ class _Bound:
         others = self._by_port.setdefault((binding.host_port, binding.protocol), [])
         if any(map(binding.shares_address, others)):
             expected = f"another host port: {binding.host_ports} is published twice"
-            raise InvalidPort(str(one), 0, expected, origin=_FLAG)
+            raise InvalidPort(str(one), 0, expected, origin=one.origin)
         others.append(binding)
 
 
@@ -88,7 +87,7 @@ def _reached(one: Filtered, members: Members) -> Iterator[tuple[Suffix, Sequence
         chosen = _EVERY_NODE
     for suffix in Suffix:
         meant = [each for each in chosen if _suffix(each) is suffix]
-        names = read(_FLAG, partial(filters.select, members=members), meant)
+        names = read(one.origin, partial(filters.select, members=members), meant)
         # Of everything, what a port can lead to: the load balancer would forward to itself.
         nodes = [name for name in names if name != members.loadbalancer]
         if nodes:
@@ -112,7 +111,7 @@ def _through_balancer(
     if members.loadbalancer is None:
         text = str(one)
         expected = "':direct' behind the filter: the cluster has no load balancer"
-        raise InvalidPort(text, len(text), expected, origin=_FLAG)
+        raise InvalidPort(text, len(text), expected, origin=one.origin)
     for each in mapping.publications():
         published.bindings.append((members.loadbalancer, _binding(each)))
         nodes = published.forwards.setdefault((each.container, each.protocol), {})
@@ -125,7 +124,7 @@ def _directly(
     host, single = mapping.host, len(mapping.container) == 1
     if host is not None and len(names) > 1 and not (single and len(host) >= len(names)):
         expected = f"one node, or {len(names)} host ports, or none: so many nodes are meant"
-        raise InvalidPort(str(one), 0, expected, origin=_FLAG)
+        raise InvalidPort(str(one), 0, expected, origin=one.origin)
     for name in names:
         published.bindings += [(name, _binding(each)) for each in mapping.publications()]
 
