@@ -7,6 +7,9 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where dockerd and iptables are, als
 base=${K3DASYNC_DEV_STATE:-${XDG_STATE_HOME:-${HOME:-/tmp}/.local/state}/k3dasync-dev}
 [[ $base == /* ]] || base=$PWD/$base
 
+# Names of stand-in images begin so. Two checkouts that share an engine take two.
+images=${K3DASYNC_DEV_IMAGES:-k3dasync-dev}
+
 say() { printf 'dev/%s: %s\n' "${0##*/}" "$*" >&2; }
 
 fail() {

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]  # the first one may build the images
-NODE = "k3dasync-dev/node:standin"
-LOADBALANCER = "k3dasync-dev/loadbalancer:standin"
+PREFIX = os.environ.get("K3DASYNC_DEV_IMAGES", "k3dasync-dev")
+NODE = f"{PREFIX}/node:standin"
+LOADBALANCER = f"{PREFIX}/loadbalancer:standin"
 NETWORK = f"k3dasync-test-images-{os.getpid()}"
 NGINX = """
 error_log stderr notice;
@@ -199,19 +200,19 @@ def test_a_variant_is_the_standin_with_other_settings(
     name = f"variant-{os.getpid()}"
     try:
         first = run_script("image-variant", name, 'A=b "c" \\d', "B=1", DOCKER_HOST=engine.host)
-        assert (0, f"k3dasync-dev/node:{name}\n", "") == (
+        assert (0, f"{PREFIX}/node:{name}\n", "") == (
             first.returncode,
             first.stdout,
             first.stderr,
         )
         variant, standin = (
             engine.call("GET", f"/images/{image}/json")
-            for image in (f"k3dasync-dev/node:{name}", NODE)
+            for image in (f"{PREFIX}/node:{name}", NODE)
         )
         assert {*standin["Config"]["Env"], 'A=b "c" \\d', "B=1"} == set(variant["Config"]["Env"])
         assert standin["RootFS"] == variant["RootFS"]
         assert standin["Config"]["Entrypoint"] == variant["Config"]["Entrypoint"]
         run_script("image-variant", name, 'A=b "c" \\d', "B=1", DOCKER_HOST=engine.host)
-        assert variant["Id"] == engine.call("GET", f"/images/k3dasync-dev/node:{name}/json")["Id"]
+        assert variant["Id"] == engine.call("GET", f"/images/{PREFIX}/node:{name}/json")["Id"]
     finally:
-        engine.call("DELETE", f"/images/k3dasync-dev/node:{name}")
+        engine.call("DELETE", f"/images/{PREFIX}/node:{name}")
