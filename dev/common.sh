@@ -8,6 +8,7 @@ base=${K3DASYNC_DEV_STATE:-${XDG_STATE_HOME:-${HOME:-/tmp}/.local/state}/k3dasyn
 [[ $base == /* ]] || base=$PWD/$base
 
 # Names of stand-in images begin so. Two checkouts that share an engine take two.
+# shellcheck disable=SC2034 # it is for whoever sources this
 images=${K3DASYNC_DEV_IMAGES:-k3dasync-dev}
 
 say() { printf 'dev/%s: %s\n' "${0##*/}" "$*" >&2; }
