@@ -1,6 +1,7 @@
 """What the user asks for: one validated value, and the small grammars of its parts. Pure."""
 
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -16,6 +17,7 @@ from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.node_files import NodeFile, parse_destination
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S, is_channel
@@ -43,10 +45,15 @@ class WaitLevel(StrEnum):
 
 
 class ApiPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the API is published; None lets us choose. `host` is an address or a name."""
+    """Where the API is published; None lets us choose.
+
+    `host`, an address or a name, is what clients are told; `host_ip` is what the engine binds, the
+    address of `host` if it is None.
+    """
 
     host: str | None = None
     port: int | None = None
+    host_ip: str | None = None
 
 
 class RegistryProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +121,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     registry: RegistrySpec | None = None
     registries: tuple[RegistryReference, ...] = ()
     registry_config: str = ""
+    files: tuple[NodeFile, ...] = ()
 
     def __repr__(self) -> str:
         return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
@@ -168,6 +176,9 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         if 0 < size < LEAST_MEMORY:
             raise SpecError(f"{flag} is {size} bytes, and the engine takes no less than 6m")
     _check_grammars(spec)
+    _check_api(spec.api_port)
+    for file in spec.files:
+        read(file.origin, parse_destination, file.destination)
     _check_registries(spec)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
@@ -192,6 +203,14 @@ def _check_grammars(spec: ClusterSpec) -> None:
     for values, parse in asked:
         for one in values:
             read(one.origin, parse, one.value)
+
+
+def _check_api(api: ApiPort) -> None:
+    if api.host_ip is not None:
+        try:
+            ipaddress.ip_address(api.host_ip)
+        except ValueError:
+            raise SpecError(f"the API's host IP {api.host_ip!r} is not an address") from None
 
 
 def _check_registries(spec: ClusterSpec) -> None:
@@ -256,9 +275,9 @@ def parse_duration(text: str, flag: str = "--timeout") -> float | None:
     while match := part.match(word, position):
         seconds += float(match[1]) * _UNITS[match[2]]
         position = match.end()
-    if position != len(word) or not word:
+    if position != len(word) or not word or math.isinf(seconds):
         raise SpecError(f"{flag} {text!r} is not a duration, expected for example 90s or 1m30s")
-    return seconds or None
+    return round(seconds, 9) or None  # nanoseconds, as Go counts
 
 
 def parse_api_port(text: str) -> ApiPort:

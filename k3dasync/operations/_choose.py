@@ -125,19 +125,21 @@ def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) 
 
     Raises SpecError if every port of the range is taken.
     """
-    host = spec.api_port.host or (world.facts.host if not world.facts.is_local else "127.0.0.1")
+    asked = spec.api_port
+    usual = "127.0.0.1" if world.facts.is_local else world.facts.host
+    host = asked.host or asked.host_ip or usual
     if host in EVERYWHERE and not world.facts.is_local:
         host = world.facts.host
-    port = spec.api_port.port
+    port = asked.port
     if port is None:
-        asked = {
+        also = {
             port
             for one in spec.ports
             for each in parse_port(one.value).publications()
             if each.host
             for port in range(each.host.first, each.host.last + 1)
         }
-        candidates = addresses.api_ports(spec.name, world.bound_ports | refused.ports | asked)
+        candidates = addresses.api_ports(spec.name, world.bound_ports | refused.ports | also)
         is_free = is_port_free if world.facts.is_local else (lambda _ip, _port: True)
         port = next((number for number in candidates if is_free(host_ip, number)), None)
     if port is None:

@@ -32,6 +32,7 @@ from k3dasync.events import EventSink, Outputs
 from k3dasync.graph import Graph
 from k3dasync.images import is_channel, loadbalancer_image
 from k3dasync.journal import cluster_lock
+from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
 from k3dasync.operations._choose import (
     Refused,
@@ -104,6 +105,8 @@ async def decide(
 
 
 async def _host_ip(spec: ClusterSpec, world: World) -> str:
+    if spec.api_port.host_ip is not None:
+        return spec.api_port.host_ip
     host = spec.api_port.host
     if host is None:
         return default_host_ip(world)
@@ -112,7 +115,8 @@ async def _host_ip(spec: ClusterSpec, world: World) -> str:
     try:
         found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise SpecError(f"--api-port: cannot look up {host}: {error.strerror}") from error
+        words = f"cannot look up {host}, where the API is to be published: {error.strerror}"
+        raise SpecError(f"{words}; kubeAPI.hostIP in a config file names an address") from error
     return str(found[0][4][0])
 
 
@@ -140,7 +144,7 @@ async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
 
     Raises ClusterExists or NameTaken if it would refuse.
     """
-    spec = await _with_version(check(spec))
+    spec = await _with_version(with_contents(check(spec)))
     world = await observe(backend.runtime, await backend.runtime.facts())
     refuse_if_taken(world, spec)
     return await decide(
@@ -169,7 +173,7 @@ async def create(
     Raises ClusterExists, NameTaken, ClusterBusy or SpecError before anything is made;
     TaskFailed, DeadlineExceeded or Interrupted after it was taken back.
     """
-    spec = await _with_version(check(spec))
+    spec = await _with_version(with_contents(check(spec)))
     stop = stop or Stop()
     target = kubeconfig_target(spec, backend)
     if target is not None:

@@ -267,8 +267,11 @@ class _Planner:
             host_pid_mode=self.spec.host_pid_mode,
             memory=memory,
             gpus=self.spec.gpus,
-            files=entrypoint.node_files(
-                is_server=is_server, gateway=self.network.gateway or None, memory=memory
+            files=(
+                *entrypoint.node_files(
+                    is_server=is_server, gateway=self.network.gateway or None, memory=memory
+                ),
+                *self.extras[name].files,
             ),
         )
 
@@ -285,7 +288,7 @@ class _Planner:
             binds=self._binds(name),
             ports=(*self._binding, *self.extras[name].ports),
             ulimits=self.spec.ulimits,
-            files=self._balancer_files(addresses),
+            files=(*self._balancer_files(addresses), *self.extras[name].files),
         )
         return Node(name=name, role=Role.LOADBALANCER, is_init=False, container=container)
 
