@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter, Token
 from msgspec import UNSET, UnsetType
 
+from k3dasync.commands._datastore_flags import DatastoreFlags
 from k3dasync.grammar import balancer, filtered, gpus, volumes
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
@@ -31,6 +32,7 @@ from k3dasync.spec import (
 ValueT = TypeVar("ValueT")
 GivenT = TypeVar("GivenT")
 _NOTHING_ASKED = ClusterSpec()
+_NO_DATASTORE = DatastoreFlags()
 
 
 def _flag(*names: str, env: str, help: str) -> Parameter:
@@ -103,6 +105,7 @@ class CreateFlags:
             help="[HOST:]PORT of the Kubernetes API on the engine's host.",
         ),
     ] = None
+    datastore: DatastoreFlags = _NO_DATASTORE
     no_lb: Annotated[
         bool | None,
         _flag("--no-lb", env="K3D_OPTIONS_K3D_DISABLELOADBALANCER", help="No load balancer."),
@@ -263,9 +266,11 @@ class CreateFlags:
 
         Raises SpecError if it cannot be understood or built.
         """
-        return check(msgspec.structs.replace(base, **self._replaced(name), **self._added(base)))
+        return check(
+            msgspec.structs.replace(base, **self._replaced(name, base), **self._added(base))
+        )
 
-    def _replaced(self, name: str | None) -> dict[str, Any]:
+    def _replaced(self, name: str | None, base: ClusterSpec) -> dict[str, Any]:
         asked = {
             "name": _given(name),
             "servers": _given(self.servers),
@@ -275,6 +280,7 @@ class CreateFlags:
             "subnet": parse_subnet(self.subnet) if self.subnet else UNSET,
             "token": self.token or UNSET,
             "api_port": parse_api_port(self.api_port) if self.api_port else UNSET,
+            "datastore": self.datastore.on(base.datastore),
             "loadbalancer": _opposite(self.no_lb),
             "rollback": _opposite(self.no_rollback),
             "wait": _parsed(parse_wait, self.wait),
