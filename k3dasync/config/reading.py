@@ -21,7 +21,7 @@ from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.filters import NodeFilter
 from k3dasync.grammar.node_files import NodeFile, parse_destination
 from k3dasync.grammar.words import HostAlias, Ulimit, parse_host_alias, parse_ulimit
-from k3dasync.spec import ApiPort, ClusterSpec, RegistryProxy, RegistrySpec, check
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistryProxy, RegistrySpec, check
 
 ValueT = TypeVar("ValueT")
 ReadText = Callable[[str], str]
@@ -51,6 +51,7 @@ def spec_of(
         **dict(reading.fields()),
         **{entries.name: reading.entries(entries) for entries in ENTRIES},
         "api_port": reading.api_port(),
+        "datastore": reading.datastore(),
         "ulimits": tuple(reading.ulimits()),
         "host_aliases": tuple(reading.host_aliases()),
         "files": tuple(reading.files()),
@@ -156,6 +157,22 @@ class _Reading:
             port=port.port if port else None,
             host_ip=api.get("hostIP") or None,
         )
+
+    def datastore(self) -> Datastore | None:
+        """Return the datastore outside the cluster, the paths of its files absolute."""
+        asked: dict[str, str] = {
+            key: one for key, one in self.get(("datastore",), {}).items() if one
+        }
+        if not asked:
+            return None
+        files = {
+            name: self._path(("datastore", name), path)
+            for name, path in asked.items()
+            if name != "endpoint"
+        }
+        found = Datastore(endpoint=asked.get("endpoint", ""), **files)
+        self.parsed(("datastore",), lambda one: check(ClusterSpec(datastore=one)), found)
+        return found
 
     def ulimits(self) -> Iterator[Ulimit]:
         """Yield the kernel's limits."""

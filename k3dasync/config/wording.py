@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from k3dasync.config.places import Path, shown
 from k3dasync.config.schemas import Schema, properties
 
-_SECRETS = frozenset({"token", "password"})
+_SECRETS = frozenset({"token", "password", "endpoint"})
 """Fields whose values are not quoted."""
 _LONGEST_QUOTE = 40
 _TYPES = {

@@ -13,7 +13,7 @@ from k3dasync.config.schemas import CURRENT, KIND, Schema, api_version, properti
 from k3dasync.config.tree import SCALARS
 from k3dasync.grammar.filters import NodeFilter
 from k3dasync.grammar.node_files import NodeFile
-from k3dasync.spec import ApiPort, ClusterSpec, RegistrySpec
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistrySpec
 
 HIDDEN = "***"
 
@@ -40,8 +40,10 @@ def without_secrets(spec: ClusterSpec) -> ClusterSpec:
     if registry is not None and registry.proxy is not None and registry.proxy.password:
         proxy = msgspec.structs.replace(registry.proxy, password=HIDDEN)
         registry = msgspec.structs.replace(registry, proxy=proxy)
+    store = spec.datastore and msgspec.structs.replace(spec.datastore, endpoint=HIDDEN)
     return msgspec.structs.replace(
         spec,
+        datastore=store,
         token=HIDDEN if spec.token else None,
         registry=registry,
         # Credentials are its most usual content, and where in it they stand is k3s's business.
@@ -53,7 +55,9 @@ def has_secrets(document: Document) -> bool:
     """Say whether a document holds what others are not to read."""
     registries = document.get("registries", {})
     proxy = registries.get("create", {}).get("proxy", {})
-    return bool(document.get("token") or proxy.get("password") or registries.get("config"))
+    store = document.get("datastore", {})
+    found = (document.get("token"), proxy.get("password"), registries.get("config"), store)
+    return any(found)
 
 
 def yaml_of(document: Document) -> str:
@@ -86,6 +90,7 @@ def _values(spec: ClusterSpec) -> Iterator[tuple[tuple[str, ...], Any]]:
             ],
         )
     yield ("kubeAPI",), _api(spec.api_port)
+    yield ("datastore",), _datastore(spec.datastore)
     yield (
         ("options", "runtime", "ulimits"),
         [{"name": one.name, "soft": one.soft, "hard": one.hard} for one in spec.ulimits],
@@ -109,6 +114,10 @@ def _filters(asked: Sequence[NodeFilter]) -> Document:
 def _api(api: ApiPort) -> Document:
     port = None if api.port is None else str(api.port)
     return _given(host=api.host, hostIP=api.host_ip, hostPort=port)
+
+
+def _datastore(store: Datastore | None) -> Document:
+    return {} if store is None else _given(**msgspec.structs.asdict(store))
 
 
 def _file(file: NodeFile) -> Document:

@@ -19,7 +19,7 @@ from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.node_files import NodeFile
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import ULIMITS, HostAlias, Ulimit
-from k3dasync.spec import ApiPort, ClusterSpec, RegistryProxy, RegistrySpec, WaitLevel
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistryProxy, RegistrySpec, WaitLevel
 from tests.unit.grammar.test_grammars import exposures, host_names, node_filters, port_mappings
 
 big = settings(
@@ -71,6 +71,14 @@ registry = st.builds(
     volumes=st.lists(names.map("/at/{}".format), max_size=2).map(tuple),
     enforce_port_match=st.booleans(),
 )
+datastores = st.builds(
+    lambda endpoint, ca, pair: Datastore(
+        endpoint=endpoint, cafile=ca, **dict.fromkeys(["certfile", "keyfile"], pair)
+    ),
+    names.map("https://{}:2379".format),
+    st.none() | names.map("/pem/{}".format),
+    st.none() | names.map("/pem/{}".format),
+)
 durations = st.none() | st.integers(1, 10**18).map(lambda nanoseconds: round(nanoseconds / 1e9, 9))
 specs = st.builds(
     ClusterSpec,
@@ -87,6 +95,7 @@ specs = st.builds(
         st.none() | st.integers(1, 65535),
         st.none() | addresses,
     ),
+    datastore=st.none() | datastores,
     loadbalancer=st.booleans(),
     rollback=st.booleans(),
     wait=st.sampled_from(WaitLevel),
@@ -149,12 +158,13 @@ def test_every_field_of_a_spec_is_printed() -> None:
 @big
 @given(specs)
 def test_nothing_secret_is_shown(spec: ClusterSpec) -> None:
-    """Neither the token, nor a password, nor what a registries.yaml holds."""
+    """No token, no password, no datastore's address, nothing of a registries.yaml."""
     secret = "a-secret-that-stands-nowhere-else"
     proxy = RegistryProxy("https://far.example", "me", secret)
     spec = msgspec.structs.replace(
         spec,
         token=secret,
+        datastore=Datastore(endpoint=f"postgres://me:{secret}@far.example/k3s"),
         registry=RegistrySpec(name="r", proxy=proxy),
         registry_config=f"configs:\n  x: {{auth: {{password: {secret}}}}}\n",
     )

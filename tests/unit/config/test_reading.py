@@ -17,6 +17,7 @@ from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.spec import (
     ApiPort,
     ClusterSpec,
+    Datastore,
     RegistryProxy,
     RegistrySpec,
     WaitLevel,
@@ -75,6 +76,9 @@ registries:
 hostAliases:
   - ip: "::1"
     hostnames: [a.example, b]
+datastore:
+  endpoint: https://etcd.example:2379
+  cafile: ca.pem
 options:
   k3d:
     wait: api
@@ -123,6 +127,7 @@ def test_every_field_is_read() -> None:
     assert (False, False, False) == (spec.loadbalancer, spec.image_volume, spec.rollback)
     assert BalancerSettings(worker_connections=2048) == spec.balancer
     assert ["/from/data:/data", "cache:/cache@servers:0;agents[*]"] == list(map(str, spec.volumes))
+    assert Datastore(endpoint="https://etcd.example:2379", cafile="/from/ca.pem") == spec.datastore
     assert ["8080:53@loadbalancer"] == list(map(str, spec.ports))
     assert ["MAIL=a@b"] == [one.value for one in spec.env]
     assert ["--disable=traefik@servers:*"] == list(map(str, spec.k3s_args))
@@ -233,7 +238,7 @@ def test_origins_name_file_line_and_path() -> None:
     spec = spec_of(FULL)
 
     assert ["c.yaml:19: ports[0].port"] == [one.origin for one in spec.ports]
-    assert ["c.yaml:63: options.k3s.extraArgs[0].arg"] == [one.origin for one in spec.k3s_args]
+    assert ["c.yaml:66: options.k3s.extraArgs[0].arg"] == [one.origin for one in spec.k3s_args]
 
 
 @pytest.mark.parametrize(

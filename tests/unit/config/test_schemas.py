@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from k3dasync.commands import _create_flags, _registry_flags
+from k3dasync.commands import _create_flags, _datastore_flags, _registry_flags
 from k3dasync.config import loading
 from k3dasync.config.schemas import CURRENT, VERSIONS, Schema, schema
 from k3dasync.config.wording import expected
@@ -120,7 +120,7 @@ def test_wait_levels_are_those_there_are() -> None:
 
 def test_flags_are_those_there_are() -> None:
     """Every flag that a field names; and every flag of create has its field."""
-    names = [_create_flags.__file__, _registry_flags.__file__]
+    names = [one.__file__ for one in (_create_flags, _datastore_flags, _registry_flags)]
     sources = "".join(Path(str(name)).read_text() for name in names)
     flags = set(re.findall(r'"(--[a-z][a-z0-9-]+)"', sources)) - {"--runtime", "--events"}
     named = {one["x-flag"] for _, one in fields(schema(CURRENT)) if "x-flag" in one}
