@@ -11,7 +11,18 @@ def load(where: str) -> Loaded:
 
     Raises ConfigInvalid if it is wrong, SpecError if it cannot be read.
     """
-    loaded = loading.load(where)
+    return _told(loading.load(where))
+
+
+def name_in(where: str) -> str:
+    """Return the cluster's name in a config file, without reading what else the file names.
+
+    Raises ConfigInvalid if it is wrong, SpecError if it cannot be read.
+    """
+    return _told(loading.load(where, text_of=lambda _given: "")).spec.name
+
+
+def _told(loaded: Loaded) -> Loaded:
     inform(f"using config file {loaded.origin} ({api_version(loaded.version)})")
     for text in loaded.warnings:
         warn(text)

@@ -54,6 +54,6 @@ def _usual_name(config: str | None) -> str:
     """Return the name that is meant where none is given: the config file's, else k3d's."""
     if not config:
         return DEFAULT_NAME
-    from k3dasync.commands._config_file import load
+    from k3dasync.commands._config_file import name_in
 
-    return load(config).spec.name
+    return name_in(config)

@@ -54,14 +54,21 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
-def load(where: str, environ: Mapping[str, str] = os.environ) -> Loaded:
+def load(
+    where: str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    text_of: ReadText = registries_yaml.text_of,
+) -> Loaded:
     """Read a config file: a path, `-` for standard input, `auto` for one of the usual names.
+
+    *text_of* reads a registries.yaml that it names.
 
     Raises ConfigInvalid with everything that is wrong in it, SpecError if it cannot be read.
     """
     source = read(where)
     text = expand(source.text, environ)
-    return interpret(text, source.origin, folder=source.folder, environ=environ)
+    return interpret(text, source.origin, folder=source.folder, text_of=text_of, environ=environ)
 
 
 def interpret(

@@ -5,7 +5,7 @@ YAML 1.1, which PyYAML reads by itself, takes `8080:53` for the number 484853 an
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ MOST_VALUES = 100_000
 """Values of a document, aliases written out: a few lines of those can mean billions."""
 
 TWICE = "the field is there already"
+"""Of these the first one is in the document."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,6 @@ class Tree:
     lines: Mapping[Path, int]
     violations: tuple[Violation, ...] = ()
     has_more: bool = False
-
-    def with_value(self, value: object) -> "Tree":
-        """Return the same lines for another document."""
-        return replace(self, value=value)
 
 
 def parse(text: str, origin: str) -> Tree:

@@ -21,6 +21,8 @@ class GpuRequest:
     options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
+        if self == GpuRequest(count=self.count):
+            return "all" if self.count < 0 else str(self.count)
         lists = {
             "device": self.devices,
             "capabilities": self.capabilities,

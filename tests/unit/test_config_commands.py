@@ -222,3 +222,13 @@ def test_the_flag_replaces_all_that_a_file_says_of_the_api(
     Path("c.yaml").write_text(f"{FILE}kubeAPI:\n  host: k3s.example\n  hostIP: 127.0.0.2\n")
 
     assert ApiPort(port=6550) == viewed(capsys, "-c", "c.yaml", "--api-port", "6550").api_port
+
+
+def test_a_delete_needs_no_file_that_the_config_file_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They may be gone by then; for a create they have to be there."""
+    Path("c.yaml").write_text(f"{FILE}registries:\n  config: gone.yaml\n")
+    assert 2 == main(["plan", "create", "-c", "c.yaml", "--runtime", "fake"])
+    assert "c.yaml:15: registries.config: cannot read gone.yaml" in capsys.readouterr().err
+    assert 0 == main(["delete", "-c", "c.yaml", "--runtime", "fake"])
