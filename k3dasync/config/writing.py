@@ -37,9 +37,13 @@ def ordered(document: Document) -> Document:
 def without_secrets(spec: ClusterSpec) -> ClusterSpec:
     """Return a spec in which nothing is secret any more."""
     registry = spec.registry
-    if registry is not None and registry.proxy is not None and registry.proxy.password:
-        proxy = msgspec.structs.replace(registry.proxy, password=HIDDEN)
-        registry = msgspec.structs.replace(registry, proxy=proxy)
+    if registry is not None and (proxy := registry.proxy) is not None:
+        shown = msgspec.structs.replace(
+            proxy,
+            remote_url=re.sub("(?<=://)[^/]*@", f"{HIDDEN}@", proxy.remote_url),
+            password=HIDDEN if proxy.password else "",
+        )
+        registry = msgspec.structs.replace(registry, proxy=shown)
     store = spec.datastore and msgspec.structs.replace(spec.datastore, endpoint=HIDDEN)
     return msgspec.structs.replace(
         spec,

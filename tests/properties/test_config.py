@@ -160,7 +160,7 @@ def test_every_field_of_a_spec_is_printed() -> None:
 def test_nothing_secret_is_shown(spec: ClusterSpec) -> None:
     """No token, no password, no datastore's address, nothing of a registries.yaml."""
     secret = "a-secret-that-stands-nowhere-else"
-    proxy = RegistryProxy("https://far.example", "me", secret)
+    proxy = RegistryProxy(f"https://me:{secret}@far.example", "me", secret)
     spec = msgspec.structs.replace(
         spec,
         token=secret,
