@@ -49,14 +49,16 @@ def view(
 
 
 def migrate(
-    source: Annotated[str, Parameter(name="INPUT", allow_leading_hyphen=True)],
-    target: Annotated[str, Parameter(name="OUTPUT", allow_leading_hyphen=True)] = "-",
+    source: Annotated[
+        str, Parameter(name="INPUT", allow_leading_hyphen=True, help="The file; - is stdin.")
+    ],
+    target: Annotated[
+        str,
+        Parameter(name="OUTPUT", allow_leading_hyphen=True, help="The file to write; - is stdout."),
+    ] = "-",
     /,
 ) -> None:
-    """Write a config file in the newest format.
-
-    - is standard input and output. Variables in the file stay as they are.
-    """
+    """Write a config file in the newest format; variables in it stay as they are."""
     from k3dasync.config import loading
     from k3dasync.config.source import read
     from k3dasync.config.writing import has_secrets, ordered, yaml_of
