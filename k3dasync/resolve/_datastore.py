@@ -1,0 +1,36 @@
+"""How servers learn of a datastore outside the cluster. Pure."""
+
+from collections.abc import Mapping
+
+from k3dasync.runtime import File
+from k3dasync.spec import Datastore
+
+_FOLDER = "/etc/k3d/datastore"
+"""In the servers, beside the other files of ours that are read at every start."""
+_PRIVATE = 0o600
+
+
+def environment(store: Datastore) -> tuple[str, ...]:
+    """Return k3s's variables; not arguments, which every process of the node could read."""
+    files = {name: path for name, path in _given(store).items() if path}
+    return (
+        f"K3S_DATASTORE_ENDPOINT={store.endpoint}",
+        *(f"K3S_DATASTORE_{name.upper()}={_path(name)}" for name in files),
+    )
+
+
+def files(store: Datastore, contents: Mapping[str, bytes]) -> tuple[File, ...]:
+    """Return the files of a server; *contents* are those of the client's files, by path."""
+    return tuple(
+        File(path=_path(name), content=contents[path], mode=_PRIVATE)
+        for name, path in _given(store).items()
+        if path
+    )
+
+
+def _given(store: Datastore) -> dict[str, str | None]:
+    return {"cafile": store.cafile, "certfile": store.certfile, "keyfile": store.keyfile}
+
+
+def _path(name: str) -> str:
+    return f"{_FOLDER}/{name}.pem"
