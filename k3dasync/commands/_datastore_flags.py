@@ -5,12 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from k3dasync.commands._parameters import flag
 from k3dasync.errors import SpecError
 from k3dasync.spec import Datastore
-
-
-def _flag(name: str, *, env: str, help: str) -> Parameter:
-    return Parameter(name=name, help=help, env_var=env, negative="")
 
 
 @Parameter(name="*")
@@ -20,7 +17,7 @@ class DatastoreFlags:
 
     datastore_endpoint: Annotated[
         str | None,
-        _flag(
+        flag(
             "--datastore-endpoint",
             env="K3D_DATASTORE_ENDPOINT",
             help="URL of a datastore outside the cluster, as k3s takes it; seen from the nodes.",
@@ -28,7 +25,7 @@ class DatastoreFlags:
     ] = None
     datastore_cafile: Annotated[
         str | None,
-        _flag(
+        flag(
             "--datastore-cafile",
             env="K3D_DATASTORE_CAFILE",
             help="File of the authority that vouches for the datastore.",
@@ -36,7 +33,7 @@ class DatastoreFlags:
     ] = None
     datastore_certfile: Annotated[
         str | None,
-        _flag(
+        flag(
             "--datastore-certfile",
             env="K3D_DATASTORE_CERTFILE",
             help="File of the certificate to show to the datastore.",
@@ -44,7 +41,7 @@ class DatastoreFlags:
     ] = None
     datastore_keyfile: Annotated[
         str | None,
-        _flag(
+        flag(
             "--datastore-keyfile",
             env="K3D_DATASTORE_KEYFILE",
             help="File of that certificate's key.",
