@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
 from k3dasync.images import K3S_VERSION
@@ -112,8 +113,14 @@ class Cluster:
     api: ApiChoice
     token: str = field(repr=False)
     has_fixed_addresses: bool
+    has_external_datastore: bool = False
     proxied: tuple[ProxiedPort, ...] = ()
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
+
+    @property
+    def is_on_host_network(self) -> bool:
+        """Whether its only node has the addresses and ports of the engine's host."""
+        return self.network_name == HOST_NETWORK
 
     @property
     def servers(self) -> tuple[Node, ...]:

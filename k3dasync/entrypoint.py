@@ -4,6 +4,7 @@ They are in the container before its first start and run at every start, so that
 be repaired from outside after a restart. POSIX sh: the real image has busybox.
 """
 
+from k3dasync.fixes import Fixes
 from k3dasync.runtime import File
 
 PATH = "/bin/k3d-entrypoint.sh"
@@ -143,6 +144,7 @@ fi
 """
 
 _EXECUTABLE = 0o744
+_ALL = Fixes()
 
 
 def _meminfo(memory: int) -> tuple[File, ...]:
@@ -151,20 +153,28 @@ def _meminfo(memory: int) -> tuple[File, ...]:
     return (File(path=_MEMINFO, content=text.encode()),)
 
 
-def node_files(*, is_server: bool, gateway: str | None, memory: int = 0) -> tuple[File, ...]:
-    """Return the scripts of one node.
+def node_files(
+    *,
+    is_server: bool,
+    gateway: str | None,
+    memory: int = 0,
+    has_hosts: bool = True,
+    fixes: Fixes = _ALL,
+) -> tuple[File, ...]:
+    """Return the scripts of one node, none if it needs none and starts as its image says.
 
-    Without a known *gateway* the resolver stays where it is; *memory* is the node's limit in bytes.
+    Without a known *gateway* the resolver stays where it is; *memory* is the node's limit in
+    bytes; *has_hosts*: its /etc/hosts has entries that pods must know too.
     """
-    scripts = {"": _MAIN, "-cgroupv2": _CGROUPV2, "-mounts": _MOUNTS}
-    if gateway:
-        scripts["-dns"] = _DNS.format(gateway=gateway)
-    if is_server:
-        scripts["-coredns"] = _COREDNS
-    files = _meminfo(memory) if memory else ()
-    if memory:
-        scripts["-memory"] = _MEMORY
-    return files + tuple(
+    cures = {
+        "-cgroupv2": _CGROUPV2 if fixes.cgroupv2 else "",
+        "-mounts": _MOUNTS if fixes.mounts else "",
+        "-dns": _DNS.format(gateway=gateway) if gateway and fixes.dns else "",
+        "-coredns": _COREDNS if is_server and has_hosts else "",
+        "-memory": _MEMORY if memory else "",
+    }
+    scripts = {"": _MAIN} | {suffix: text for suffix, text in cures.items() if text}
+    return (_meminfo(memory) if memory else ()) + tuple(
         File(path=f"/bin/k3d-entrypoint{suffix}.sh", content=text.encode(), mode=_EXECUTABLE)
         for suffix, text in sorted(scripts.items())
     )

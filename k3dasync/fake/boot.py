@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from k3dasync.fake.balancer import API_PORT
+from k3dasync.fake.claims import listen
 from k3dasync.fake.datastore import NOT_READY, Datastore
 from k3dasync.fake.faults import NodeTrouble, Stage
 from k3dasync.fake.latency import Cost
@@ -27,6 +29,29 @@ class Boot:
         """The cluster this node belongs to, if it has joined one in this life or before."""
         data = self.container.data
         return data if isinstance(data, Datastore) else None
+
+    @property
+    def endpoint(self) -> str:
+        """The datastore outside the cluster; empty if it has its own."""
+        return self.container.env.get("K3S_DATASTORE_ENDPOINT", "")
+
+    @property
+    def port(self) -> int:
+        """Where k3s listens."""
+        words = iter(self.container.spec.command or ())
+        for word in words:
+            option, _, value = word.partition("=")
+            if option == "--https-listen-port":
+                return int(value or next(words, "0"))
+        return API_PORT
+
+    def listen(self) -> None:
+        """Take the port; raises Exit if that is a port of the host and somebody has it."""
+        network = self.container.network
+        if network is None or not network.is_host:
+            return
+        if not listen(self.machine.inventory, self.container, self.port):
+            raise self.die(f"listen tcp :{self.port}: bind: address already in use")
 
     @property
     def token(self) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node
 from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
@@ -38,8 +39,9 @@ class CreateContainer:
         network = await self._network(context)
         spec = self.node.container
         labels = {**spec.labels, LABEL_NETWORK_ID: network.id}
+        where = spec.network if spec.network == HOST_NETWORK else network.id
         try:
-            await context.runtime.create_container(replace(spec, network=network.id, labels=labels))
+            await context.runtime.create_container(replace(spec, network=where, labels=labels))
         except Conflict as error:
             detail = await _owner(context, spec.name)
             raise NameTaken("container", spec.name, detail) from error
