@@ -13,9 +13,11 @@ def warnings(cluster: Cluster) -> Iterator[str]:
             "every address of the engine's host"
         )
     elif not cluster.has_fixed_addresses:
-        yield (
-            f"network {cluster.network_name} has no subnet configured by a user: nodes "
-            "get dynamic addresses, and several servers may not survive a restart"
-        )
+        text = f"network {cluster.network_name} has no subnet configured by a user: nodes get "
+        # Etcd's members know each other by address.
+        if cluster.has_external_datastore:
+            yield f"{text}dynamic addresses"
+        else:
+            yield f"{text}dynamic addresses, and several servers may not survive a restart"
     if len(cluster.servers) == 2 and not cluster.has_external_datastore:
         yield "two servers have no quorum when one of them is down; use 1 or 3"
