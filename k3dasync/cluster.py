@@ -101,7 +101,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Everything a create needs to know; nothing in it changes any more."""
+    """Everything a create needs to know; nothing in it changes any more.
+
+    `secrets` are texts that nobody may be shown, not even where nodes themselves print them.
+    """
 
     run: str
     name: str
@@ -114,6 +117,7 @@ class Cluster:
     token: str = field(repr=False)
     has_fixed_addresses: bool
     has_external_datastore: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     proxied: tuple[ProxiedPort, ...] = ()
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
 

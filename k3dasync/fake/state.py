@@ -51,7 +51,6 @@ class Network:
     dynamic: ipaddress.IPv4Network | None
     labels: Mapping[str, str]
     has_user_subnet: bool
-    subnets6: tuple[str, ...] = ()
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
@@ -65,7 +64,7 @@ class Network:
             id=self.id,
             name=self.name,
             driver=HOST_NETWORK if self.is_host else "bridge",
-            subnets=(*((str(self.subnet),) if self.subnet else ()), *self.subnets6),
+            subnets=(str(self.subnet),) if self.subnet else (),
             gateway=self.gateway,
             labels=dict(self.labels),
         )

@@ -282,6 +282,7 @@ class _Create:
             port=cluster.api.port,
             run=self._run.id,
             joiners=[node.name for node in cluster.servers[1:]],
+            secrets=cluster.secrets,
         )
 
         async def act(task: ClusterTask, report: TaskReport) -> None:

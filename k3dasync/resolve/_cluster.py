@@ -117,6 +117,7 @@ def resolve(
         token=token,
         has_fixed_addresses=bool(network.addresses),
         has_external_datastore=spec.datastore is not None,
+        secrets=(token, *(_datastore.secrets(spec.datastore) if spec.datastore else ())),
         proxied=assignment.proxied,
         balancer=spec.balancer,
     )

@@ -1,5 +1,6 @@
 """How servers learn of a datastore outside the cluster. Pure."""
 
+import re
 from collections.abc import Mapping
 
 from k3dasync.runtime import File
@@ -26,6 +27,12 @@ def files(store: Datastore, contents: Mapping[str, bytes]) -> tuple[File, ...]:
         for name, path in _given(store).items()
         if path
     )
+
+
+def secrets(store: Datastore) -> tuple[str, ...]:
+    """Return what must not be shown of a datastore: its endpoint, and a password alone."""
+    _, _, rest = store.endpoint.partition("://")
+    return (rest, *re.findall(r":([^:@/]+)@", rest))
 
 
 def _given(store: Datastore) -> dict[str, str | None]:

@@ -9,8 +9,8 @@ import pytest
 from k3dasync import events
 from k3dasync.commands._create_flags import CreateFlags
 from k3dasync.commands._datastore_flags import DatastoreFlags
-from k3dasync.errors import SpecError
-from k3dasync.fake import FakeRuntime, Latency, backend_of
+from k3dasync.errors import K3dAsyncError, SpecError
+from k3dasync.fake import FakeRuntime, Faults, Latency, NodeFault, Stage, backend_of
 from k3dasync.grammar.filtered import parse as filtered
 from k3dasync.operations.create import create, plan
 from k3dasync.operations.delete import delete
@@ -210,6 +210,21 @@ async def test_another_token_does_not_open_the_datastore() -> None:
         assert "pass-word" not in str(raised.value)
 
         await create(spec, backend=backend)
+
+
+@virtual_time
+async def test_what_a_node_prints_of_it_is_masked() -> None:
+    """Its last words are in the error and in the log; the password and the token are not."""
+    says = "cannot open k3s:pass-word@db.example:5432/k3s as k3s with pass-word, token tok-en"
+    order = NodeFault(node="*-server-1", stage=Stage.JOINED, says=says)
+    keeper = Keeper()
+    async with FakeRuntime(faults=Faults((order,))) as runtime:
+        spec = msgspec.structs.replace(SPEC, token="tok-en")
+        with pytest.raises(K3dAsyncError, match=r"cannot open \*\*\* as k3s with \*\*\*") as raised:
+            await create(spec, backend=backend_of(runtime), sinks=(keeper,))
+
+    told = str(raised.value) + msgspec.json.encode(keeper.events).decode()
+    assert [] == [secret for secret in ("pass-word", "tok-en") if secret in told]
 
 
 async def test_no_password_is_in_a_plan() -> None:

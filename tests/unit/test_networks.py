@@ -6,12 +6,13 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from k3dasync import events
 from k3dasync.cluster import ApiChoice
 from k3dasync.docker import translate
-from k3dasync.errors import EngineError, NameTaken, PortTaken, SpecError
+from k3dasync.errors import EngineError, K3dAsyncError, NameTaken, PortTaken, SpecError
 from k3dasync.fake import FakeRuntime, Latency, backend_of
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.words import HostAlias
@@ -20,9 +21,10 @@ from k3dasync.operations._observe import World
 from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.operations.listing import describe, list_clusters
-from k3dasync.runtime import EngineFacts, NetworkState, PortBinding
+from k3dasync.runtime import EngineFacts, NetworkState
 from k3dasync.spec import ApiPort, ClusterSpec, check
 from tests.laws import Keeper, assert_laws
+from tests.support import virtual_time
 from tests.unit.worlds import decided
 
 HOST = ClusterSpec(name="dev", network="host", api_port=ApiPort(None, 16443))
@@ -297,20 +299,28 @@ async def test_clusters_on_the_hosts_network_side_by_side() -> None:
         assert "host" in [one.name for one in await runtime.networks()]
 
 
-async def test_a_port_that_is_taken_ends_k3s_there() -> None:
-    """Who has it may have come after we looked; then k3s says so itself."""
-    async with FakeRuntime(latency=Latency.instant()) as runtime:
-        binding = PortBinding(port="80", host_ip="", host_port=16443)
-        runtime.add_foreign_network("theirs")
-        await runtime.add_foreign_container("theirs", "theirs", ports=[binding])
-        spec = decided(HOST).nodes[0].container
-        runtime.add_image(spec.image)
-        await runtime.create_container(spec)
-        await runtime.start_container(spec.name)
-        while not (log := await runtime.logs(spec.name, tail=1)) or "fatal" not in log[0]:
-            pass
+@virtual_time
+async def test_two_at_once_for_one_port_of_the_host() -> None:
+    """Neither could know before: k3s itself says so to the loser, of which nothing is left."""
+    failed: list[K3dAsyncError] = []
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
 
-    assert "bind: address already in use" in log[0]
+        async def attempt(name: str) -> None:
+            spec = ClusterSpec(name=name, network="host", api_port=HOST.api_port)
+            try:
+                await create(spec, backend=backend)
+            except K3dAsyncError as error:
+                failed.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(attempt, "one")
+            group.start_soon(attempt, "two")
+        left = [one.name for one in await runtime.containers()]
+
+    assert ["PORT_IN_USE"] == [error.code for error in failed]
+    assert "bind: address already in use" in str(failed[0])
+    assert left in (["k3d-one-server-0"], ["k3d-two-server-0"])
 
 
 async def test_the_hosts_network_cannot_be_removed() -> None:
