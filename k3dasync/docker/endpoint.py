@@ -46,7 +46,7 @@ class Endpoint:
     def host(self) -> str:
         """Where published ports are reached; empty: on this machine."""
         name = urlsplit(self.url).hostname or ""
-        return "" if _is_here(name) else name
+        return "" if is_here(name) else name
 
     @property
     def shown(self) -> str:
@@ -177,7 +177,8 @@ def _with_port(rest: str, tls: Tls | None, host: str, origin: str) -> str:
     return f"tcp://[{name}]:{port}" if ":" in name else f"tcp://{name}:{port}"
 
 
-def _is_here(name: str) -> bool:
+def is_here(name: str) -> bool:
+    """Say whether a host means this machine, as no host does."""
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

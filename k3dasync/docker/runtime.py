@@ -12,7 +12,7 @@ from typing import Any, Self
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from k3dasync.docker import archive, credentials, machine, pull, translate
+from k3dasync.docker import archive, credentials, elsewhere, pull, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
 from k3dasync.errors import Conflict, EngineError, EngineUnavailable, ImageUnavailable, NotFound
@@ -106,7 +106,7 @@ class DockerRuntime:
         found = translate.facts(
             info,
             endpoint=endpoint.shown,
-            host=await machine.address(self._environ) or endpoint.host,
+            host=await elsewhere.host(endpoint, self._environ),
             is_foreign_kernel=platform == "darwin",
         )
         self._limiters.fit(found.cpus)
