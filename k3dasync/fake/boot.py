@@ -16,6 +16,9 @@ from k3dasync.fake.process import KILLED, Exit
 from k3dasync.fake.state import Container, Service
 from k3dasync.images import K3S_VERSION
 
+NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 - a path
+"""Made at a node's first start, unless it is there before."""
+
 
 class Boot:
     """One life of one k3s process."""
@@ -116,7 +119,9 @@ class Boot:
 
     async def claim_name(self, store: Datastore) -> None:
         """Wait until the cluster lets this node use its name: until its old Node is deleted."""
-        while not store.accepts(self.name, self.container.id):
+        made = self.container.id.encode()
+        password = self.container.files.setdefault(NODE_PASSWORD, made).decode()
+        while not store.accepts(self.name, password):
             self.say(
                 "Node password rejected, duplicate hostname or contents of "
                 "'/etc/rancher/node/password' may not match server node-password entry",

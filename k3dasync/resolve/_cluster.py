@@ -319,8 +319,14 @@ class _Planner:
             memory=memory,
             gpus=self.spec.gpus,
             init=self.fixes.init,
-            files=(*scripts, *(self.datastore_files if is_server else ())),
+            files=(*scripts, *self._datastore_files(name, is_server=is_server)),
         )
+
+    def _datastore_files(self, name: str, *, is_server: bool) -> tuple[File, ...]:
+        if self.spec.datastore is None:
+            return ()
+        password = _datastore.node_password(self.token, name)
+        return (password, *(self.datastore_files if is_server else ()))
 
     def _scripts(self, name: str, *, is_server: bool, memory: int) -> tuple[File, ...]:
         return _scripts.files(

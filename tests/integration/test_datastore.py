@@ -77,8 +77,11 @@ def etcd(name: str, files: dict[str, bytes] | None = None) -> Iterator[Outside]:
 def test_three_servers_at_once(cli: Cli, own_name: str) -> None:
     """All Ready, started without waiting for each other, and so again after a restart of all."""
     with etcd(own_name) as outside:
-        asked = ("--network", outside.network, "--datastore-endpoint", outside.endpoint)
-        created = cli.create(own_name, "--servers", "3", "--agents", "1", *asked)
+        asked = [
+            *("--network", outside.network, "--datastore-endpoint", outside.endpoint),
+            *("--servers", "3", "--agents", "1", "--token", "s3cret"),
+        ]
+        created = cli.create(own_name, *asked)
         assert 0 == created.code, created.err
         names = [f"k3d-{own_name}-{one}" for one in ("agent-0", "server-0", "server-1", "server-2")]
         assert names == ready_nodes(cli, own_name)
@@ -94,6 +97,26 @@ def test_three_servers_at_once(cli: Cli, own_name: str) -> None:
 
         assert 0 == cli("delete", own_name).code
         assert [outside.container, outside.network] == everything_of(own_name)
+        again = cli.create(own_name, *asked)
+        assert 0 == again.code, again.err
+        agent = DockerLog(names[0])
+        wait_until(lambda: "Successfully registered node" in agent.text(), 30, "agent that is in")
+        assert "Node password rejected" not in agent.text()
+        assert 0 == cli("delete", own_name).code
+
+
+@dataclass(frozen=True)
+class DockerLog:
+    """What a container has printed."""
+
+    name: str
+
+    def text(self) -> str:
+        async def ask() -> str:
+            async with DockerRuntime() as runtime:
+                return "\n".join(await runtime.logs(self.name, tail=500))
+
+        return anyio.run(ask)
 
 
 def assert_overlap(log: list[events.AnyEvent], tasks: list[str]) -> None:

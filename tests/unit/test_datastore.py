@@ -165,6 +165,25 @@ def test_a_second_cluster_init_is_not_added() -> None:
     assert 1 == (single.command or ()).count("--cluster-init")
 
 
+def test_a_cluster_of_the_same_token_and_name_is_known_again() -> None:
+    """Each node proves itself by a password that follows from both, and gives neither away."""
+
+    def passwords(token: str) -> dict[str, bytes]:
+        cluster = decided(SPEC, token=token)
+        return {
+            node.name: next(
+                file.content for file in node.container.files if "password" in file.path
+            )
+            for node in (*cluster.servers, *cluster.agents)
+        }
+
+    assert passwords("one") == passwords("one")
+    assert 8 == len({*passwords("one").values(), *passwords("two").values()})
+    assert b"one" not in b"".join(passwords("one").values())
+    usual = decided(ClusterSpec(name="dev")).servers[0].container
+    assert [] == [file for file in usual.files if "password" in file.path]
+
+
 async def test_a_file_that_cannot_be_read_is_found_before(tmp_path: Path) -> None:
     """With the flag and the path."""
     spec = of(ENDPOINT, cafile=str(tmp_path / "none.pem"))

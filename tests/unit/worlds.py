@@ -33,6 +33,7 @@ def decided(
     is_external: bool = False,
     fixed: bool = True,
     host: str = "127.0.0.1",
+    token: str = TOKEN,
     **more: Any,
 ) -> Cluster:
     """Return the cluster of a spec in a fixed world; *more* is for `resolve`."""
@@ -42,7 +43,7 @@ def decided(
     return resolve(
         spec,
         run="20261122-181500-abcdef",
-        token=TOKEN,
+        token=token,
         network=network(spec, is_external=is_external, fixed=fixed),
         api=ApiChoice(host=host, host_ip=host, port=port),
         loadbalancer_image="nginx:test",
