@@ -16,21 +16,14 @@ _MAIN = """\
 set -o errexit
 set -o nounset
 
-log="/var/log/k3d-entrypoints_$(date +%Y%m%d%H%M%S).log"
-for script in /bin/k3d-entrypoint-*.sh; do
-  [ -e "$script" ] || continue
-  echo "running $script" >>"$log"
-  "$script" >>"$log" 2>&1 || { echo "$script failed, see $log" >&2; cat "$log" >&2; exit 1; }
-done
-
-/bin/k3s "$@" &
-k3s_pid=$!
 role="${1:-agent}"
 # On the data volume, so that it outlives the container's process but not the node.
 drained=/var/lib/rancher/k3s/.k3d-drained
+k3s_pid=
 
 stop() {
   trap '' TERM INT QUIT HUP
+  [ -n "$k3s_pid" ] || return 0
   if [ "$role" = server ]; then
     : >"$drained" || true
     # Shorter than the 10 s which the engine gives a container to end.
@@ -42,6 +35,16 @@ stop() {
 }
 # From the first moment on: a stop during the start must end k3s properly too.
 trap 'stop; exit 0' TERM INT QUIT HUP
+
+log="/var/log/k3d-entrypoints_$(date +%Y%m%d%H%M%S).log"
+for script in /bin/k3d-entrypoint-*.sh; do
+  [ -e "$script" ] || continue
+  echo "running $script" >>"$log"
+  "$script" >>"$log" 2>&1 || { echo "$script failed, see $log" >&2; cat "$log" >&2; exit 1; }
+done
+
+/bin/k3s "$@" &
+k3s_pid=$!
 
 if [ "$role" = server ] && [ -e "$drained" ]; then
   # A drained node comes back cordoned, and nobody else would undo that. Not in the foreground:

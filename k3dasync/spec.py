@@ -205,6 +205,11 @@ def _check_on_host(spec: ClusterSpec) -> None:
             f"{one.origin} {one} cannot be used with --network host: every port of the server is "
             "a port of the engine's host already"
         )
+    if spec.registry is not None or spec.registries:
+        raise SpecError(
+            "registries cannot be used with --network host, to which nothing can be connected; "
+            "publish one on the engine's host and name it with --registry-config"
+        )
 
 
 _LOOPBACK = r"(?:^[a-z+]+://|[@(,/])(localhost|127(?:\.\d+){3}|\[::1\])(?=[:)/,?]|$)"

@@ -16,6 +16,7 @@ from tests.engine import NODE_IMAGE
 from tests.integration.conftest import Cli
 from tests.integration.test_clusters import everything_of, ready_nodes, ready_or_none, wait_until
 from tests.integration.test_create_flags import inside
+from tests.integration.test_networks import said
 from tests.laws import assert_laws
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
@@ -99,24 +100,10 @@ def test_three_servers_at_once(cli: Cli, own_name: str) -> None:
         assert [outside.container, outside.network] == everything_of(own_name)
         again = cli.create(own_name, *asked)
         assert 0 == again.code, again.err
-        agent = DockerLog(names[0])
-        wait_until(lambda: "Successfully registered node" in agent.text(), 30, "agent that is in")
-        assert "Node password rejected" not in agent.text()
+        agent = names[0]
+        wait_until(lambda: "Successfully registered" in said(agent), 30, "agent that is in")
+        assert "Node password rejected" not in said(agent)
         assert 0 == cli("delete", own_name).code
-
-
-@dataclass(frozen=True)
-class DockerLog:
-    """What a container has printed."""
-
-    name: str
-
-    def text(self) -> str:
-        async def ask() -> str:
-            async with DockerRuntime() as runtime:
-                return "\n".join(await runtime.logs(self.name, tail=500))
-
-        return anyio.run(ask)
 
 
 def assert_overlap(log: list[events.AnyEvent], tasks: list[str]) -> None:

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from k3dasync.docker.runtime import DockerRuntime
-from tests.integration.conftest import Cli
+from tests.integration.conftest import Cli, Variant
 from tests.integration.test_clusters import (
     everything_of,
     ready_nodes,
@@ -68,6 +68,16 @@ def inspect(name: str) -> Mapping[str, Any]:
     async def ask() -> Mapping[str, Any]:
         async with DockerRuntime() as runtime:
             return dict(await runtime._engine.docker.containers.container(name).show())
+
+    return anyio.run(ask)
+
+
+def said(name: str) -> str:
+    """Return what a container has printed in all its lives."""
+
+    async def ask() -> str:
+        async with DockerRuntime() as runtime:
+            return "\n".join(await runtime.logs(name, tail=500))
 
     return anyio.run(ask)
 
@@ -160,7 +170,7 @@ def test_networks_that_users_make(cli: Cli, own_name: str, kind: str) -> None:
         "range without gateway": {"IPAM": {"Config": [{"Subnet": v4, "IPRange": half}]}},
     }
     with network(name, **bodies[kind]):
-        created = cli.create(own_name, "--network", name, "--agents", "1")
+        created = cli.create(own_name, "--network", name, "--subnet", "auto", "--agents", "1")
         assert 0 == created.code, created.err
         assert 2 == len(ready_nodes(cli, own_name))
         server = inspect(f"k3d-{own_name}-server-0")
@@ -242,6 +252,19 @@ def test_a_server_is_drained_when_it_stops_and_comes_back_schedulable(
     inside(first, "kubectl", "cordon", agent)
     restart_all(f"{own_name}-agent")
     wait_until(lambda: status(agent) == "Ready,SchedulingDisabled", 60, "agent that is back")
+    assert 0 == cli("delete", own_name).code
+
+
+def test_a_stop_during_the_start_is_no_kill(cli: Cli, variant: Variant, own_name: str) -> None:
+    """The trap is there from the first moment: k3s ends by itself, before it could be drained."""
+    cli.image = variant("slow", "STANDIN_SCALE=1")
+    created = cli.create(own_name, "--no-lb", "--wait=none")
+    assert 0 == created.code, created.err
+    node = f"k3d-{own_name}-server-0"
+    restart_all(own_name)
+    wait_until(lambda: 2 == said(node).count("Starting k3s"), 30, "second life of k3s")
+    stop(node)
+    assert 0 == inspect(node)["State"]["ExitCode"]
     assert 0 == cli("delete", own_name).code
 
 

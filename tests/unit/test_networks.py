@@ -22,7 +22,7 @@ from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.operations.listing import describe, list_clusters
 from k3dasync.runtime import EngineFacts, NetworkState
-from k3dasync.spec import ApiPort, ClusterSpec, check
+from k3dasync.spec import ApiPort, ClusterSpec, RegistrySpec, check
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 from tests.unit.worlds import decided
@@ -185,6 +185,7 @@ async def test_a_host_name_that_is_none_is_refused() -> None:
         ({"agents": 1}, "one server and no agents, not 2 nodes"),
         ({"servers": 3}, "one server and no agents, not 3 nodes"),
         ({"ports": (Filtered("8080:80", (), origin="--port"),)}, "--port 8080:80 cannot be used"),
+        ({"registry": RegistrySpec()}, "registries cannot be used with --network host"),
         ({"subnet": "10.1.0.0/24"}, "--subnet cannot be used with --network"),
     ],
     ids=str,
