@@ -13,7 +13,7 @@ from k3dasync.fake.faults import NodeTrouble, Stage
 from k3dasync.fake.latency import Cost
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Exit
-from k3dasync.fake.state import Container, Service
+from k3dasync.fake.state import EPOCH, Container, Service
 from k3dasync.images import K3S_VERSION
 
 NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 - a path
@@ -32,6 +32,11 @@ class Boot:
         """The cluster this node belongs to, if it has joined one in this life or before."""
         data = self.container.data
         return data if isinstance(data, Datastore) else None
+
+    @property
+    def now(self) -> float:
+        """The time in seconds since 1970, by the engine's clock, in whole ones."""
+        return float(int(EPOCH.timestamp() + anyio.current_time()))
 
     @property
     def endpoint(self) -> str:
@@ -138,11 +143,11 @@ class Boot:
                 await self.machine.changed.wait()
             await self.reach(Stage.REGISTERED)
             self.say(f'"Successfully registered node" node="{self.name}"')
-            store.report(self.name, is_ready=False, reason=NOT_READY)
+            store.report(self.name, is_ready=False, reason=NOT_READY, heard=self.now)
             await self.spend(ready)
             self.say(f"Node CIDR assigned for: {self.name}")
             await self.reach(Stage.READY)
-            store.report(self.name, is_ready=True)
+            store.report(self.name, is_ready=True, heard=self.now)
             await anyio.sleep_forever()
 
     @contextmanager

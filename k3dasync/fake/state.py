@@ -26,7 +26,8 @@ TMPFS = ("/run/", "/var/run/")
 """Mounted afresh at each start over whatever was put there."""
 LOG_LINES = 1000
 """Kept of each container: more than anybody asks for."""
-_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the clock of the engine and its nodes is at zero."""
 
 
 class Service(StrEnum):
@@ -149,7 +150,7 @@ class Container:
             binds=self.spec.binds,
             bindings=self.spec.ports,
             image_id=f"sha256:{self.spec.image}",
-            started_at="" if since is None else (_EPOCH + since).isoformat(),
+            started_at="" if since is None else (EPOCH + since).isoformat(),
         )
 
     def lose_tmpfs(self) -> None:

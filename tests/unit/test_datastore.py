@@ -12,6 +12,7 @@ from k3dasync.commands._datastore_flags import DatastoreFlags
 from k3dasync.errors import K3dAsyncError, SpecError
 from k3dasync.fake import FakeRuntime, Faults, Latency, NodeFault, Stage, backend_of
 from k3dasync.grammar.filtered import parse as filtered
+from k3dasync.kubernetes import node_status
 from k3dasync.operations.create import create, plan
 from k3dasync.operations.delete import delete
 from k3dasync.operations.listing import describe, list_clusters
@@ -229,6 +230,34 @@ async def test_another_token_does_not_open_the_datastore() -> None:
         assert "pass-word" not in str(raised.value)
 
         await create(spec, backend=backend)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("2026-11-24T23:15:47Z", 1795562147.0), ("", None), ("soon", None), (None, None)],
+)
+def test_when_a_node_was_last_heard_of(said: str | None, expected: float | None) -> None:
+    """As the API tells it; unknown if it does not."""
+    ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": said}
+    node = {"metadata": {"name": "n"}, "status": {"conditions": [ready]}}
+
+    assert expected == node_status(node).heard
+
+
+@virtual_time
+async def test_what_the_datastore_knows_of_a_former_cluster_is_not_taken_for_ready() -> None:
+    """Made again over its own data, a cluster takes its time: each node has said it is Ready."""
+    keepers = Keeper(), Keeper()
+    spec = msgspec.structs.replace(SPEC, token="one")
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        for keeper in keepers:
+            await create(spec, backend=backend, sinks=(keeper,))
+            await delete(["dev"], backend=backend)
+
+    ends = [e for one in keepers for e in one.events if isinstance(e, events.RunDone)]
+    first, second = ends
+    assert 0.9 * first.seconds < second.seconds < 1.1 * first.seconds
 
 
 @virtual_time
