@@ -9,7 +9,7 @@ from k3dasync.cluster import (
     API_PORT,
     APP,
     IMAGE_VOLUME_PATH,
-    KUBECONFIG_PATH,
+    KUBECONFIG_ENV,
     LABEL_API_HOST,
     LABEL_API_IP,
     LABEL_API_PORT,
@@ -28,7 +28,9 @@ from k3dasync.cluster import (
     NetworkChoice,
     Node,
     ProxiedPort,
+    RegistryChoice,
     Role,
+    UsedRegistry,
     agent_name,
     image_volume_name,
     loadbalancer_name,
@@ -40,6 +42,7 @@ from k3dasync.grammar import volumes
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
 from k3dasync.resolve._assign import Assignment, Extras, assign
+from k3dasync.resolve._registries import Registries, registries_of
 from k3dasync.runtime import ContainerSpec, File, NetworkSpec, PortBinding, VolumeSpec
 from k3dasync.spec import ClusterSpec
 
@@ -59,6 +62,8 @@ def resolve(
     loadbalancer_image: str,
     host_alias: str,
     present_volumes: Collection[str] = (),
+    registry: RegistryChoice | None = None,
+    used: Sequence[UsedRegistry] = (),
 ) -> Cluster:
     """Decide everything about a cluster.
 
@@ -66,12 +71,16 @@ def resolve(
     the engine knows; empty leaves the name out. Named volumes that are asked for, begin with
     `k3d-` and are not among *present_volumes* are made, and go with the cluster, as with k3d.
 
-    Raises InvalidFilter if something is asked for of a node that will not be there.
+    Raises InvalidFilter if something is asked for of a node that will not be there; SpecError if
+    the user's registries.yaml could not be seen by nodes.
     """
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
     nodes = members(spec)
     assignment = assign(spec, nodes)
-    planner = _Planner(spec, nodes, run, token, network, api, base, host_alias, assignment)
+    registries = registries_of(spec, nodes.all, network, registry, used)
+    planner = _Planner(
+        spec, nodes, run, token, network, api, base, host_alias, assignment, registries
+    )
     return Cluster(
         run=run,
         name=spec.name,
@@ -83,12 +92,18 @@ def resolve(
             for name in _own_volumes(spec)
             if name not in present_volumes
         ),
-        nodes=planner.nodes(loadbalancer_image),
+        nodes=(
+            *planner.nodes(loadbalancer_image),
+            *registries.node({**base, **own_labels(run)}),
+        ),
         api=api,
         token=token,
         has_fixed_addresses=bool(network.addresses),
         proxied=assignment.proxied,
         balancer=spec.balancer,
+        made_registry=registry.registry if registry else None,
+        connections=registries.connections(),
+        warnings=tuple(registries.warnings(one.binds for one in assignment.extras.values())),
     )
 
 
@@ -123,6 +138,7 @@ class _Planner:
     base: Mapping[str, str]
     host_alias: str
     assignment: Assignment
+    registries: Registries
 
     @property
     def extras(self) -> Mapping[str, Extras]:
@@ -258,7 +274,7 @@ class _Planner:
             aliases=aliases,
             entrypoint=(entrypoint.PATH,),
             command=tuple(command),
-            env=(*env, _KUBECONFIG_ENV),
+            env=(*env, KUBECONFIG_ENV),
             labels=labels,
             binds=self._binds(name),
             ports=(*ports, *self.extras[name].ports),
@@ -267,8 +283,13 @@ class _Planner:
             host_pid_mode=self.spec.host_pid_mode,
             memory=memory,
             gpus=self.spec.gpus,
-            files=entrypoint.node_files(
-                is_server=is_server, gateway=self.network.gateway or None, memory=memory
+            files=(
+                *entrypoint.node_files(
+                    is_server=is_server, gateway=self.network.gateway or None, memory=memory
+                ),
+                *self.registries.files(
+                    self.extras[name].binds, is_server=is_server, is_init=name == self._first
+                ),
             ),
         )
 
@@ -280,7 +301,7 @@ class _Planner:
             network=self.network.name,
             address=addresses.get(name),
             # k3d's own image takes no further arguments either: those for it are let go.
-            env=(*self.extras[name].env, _KUBECONFIG_ENV),
+            env=(*self.extras[name].env, KUBECONFIG_ENV),
             labels=self._labels(Role.LOADBALANCER, name),
             binds=self._binds(name),
             ports=(*self._binding, *self.extras[name].ports),
@@ -350,10 +371,6 @@ class _Balancer:
         hosts = tuple(self.addresses[name] for name in one.nodes) if self.addresses else ()
         name = "" if self.addresses else _port_alias(self.cluster, one)
         return nginx.Forward(port=one.port, protocol=one.protocol, hosts=hosts, name=name)
-
-
-# On every container of k3d's, the load balancer too.
-_KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
 
 
 def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from k3dasync import drawing, tasks
 from k3dasync.kubeconfig import Target
-from k3dasync.operations.create import Decision
+from k3dasync.operations._decide import Decision
 from k3dasync.spec import ApiPort, ClusterSpec, WaitLevel
 from tests.unit.worlds import decided
 
