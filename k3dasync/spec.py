@@ -75,6 +75,21 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     enforce_port_match: bool = False
 
 
+class Datastore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A datastore outside the cluster, in k3s's words; the files are the client's, PEM.
+
+    `endpoint` may hold a password, so it is never shown.
+    """
+
+    endpoint: str
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+
+    def __repr__(self) -> str:
+        return "Datastore(***)"
+
+
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cluster as asked for, defaults included.
 
@@ -90,6 +105,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     subnet: str | None = None
     token: str | None = None
     api_port: ApiPort = ApiPort()
+    datastore: Datastore | None = None
     loadbalancer: bool = True
     rollback: bool = True
     wait: WaitLevel = WaitLevel.NODES
@@ -169,9 +185,28 @@ def check(spec: ClusterSpec) -> ClusterSpec:
             raise SpecError(f"{flag} is {size} bytes, and the engine takes no less than 6m")
     _check_grammars(spec)
     _check_registries(spec)
+    if spec.datastore is not None:
+        _check_datastore(spec.datastore)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
     return spec
+
+
+def _check_datastore(store: Datastore) -> None:
+    """Raise SpecError if k3s could not use it; the endpoint is not quoted: it may hold a password.
+
+    A text without a scheme k3s takes for SQLite, silently.
+    """
+    scheme, colon, rest = store.endpoint.partition("://")
+    if not colon or not rest or not re.fullmatch(r"[a-z][a-z0-9+]*", scheme):
+        expected = "https://HOST:PORT (etcd), postgres://…, mysql://… or nats://…"
+        raise SpecError(f"--datastore-endpoint is not an address that k3s knows: {expected}")
+    if scheme == "sqlite":
+        raise SpecError("--datastore-endpoint: sqlite is a file in a server, not a datastore apart")
+    if re.search(r"\s", store.endpoint):
+        raise SpecError("--datastore-endpoint must be a word without blanks")
+    if bool(store.certfile) != bool(store.keyfile):
+        raise SpecError("--datastore-certfile and --datastore-keyfile belong together")
 
 
 def check_image(image: str, origin: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 from msgspec import UNSET, UnsetType
 
+from k3dasync.commands._datastore_flags import DatastoreFlags
 from k3dasync.commands._parameters import flag as _flag
 from k3dasync.commands._parameters import number as _number
 from k3dasync.commands._parameters import repeated as _list
@@ -35,11 +36,13 @@ from k3dasync.spec import (
 ValueT = TypeVar("ValueT")
 GivenT = TypeVar("GivenT")
 _NOTHING_ASKED = ClusterSpec()
+_NO_DATASTORE = DatastoreFlags()
+_NO_REGISTRIES = RegistryFlags()
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class CreateFlags(RegistryFlags):
+class CreateFlags:
     """What `create` and whoever plans one can be told; None is not given."""
 
     servers: Annotated[
@@ -78,6 +81,8 @@ class CreateFlags(RegistryFlags):
             help="[HOST:]PORT of the Kubernetes API on the engine's host.",
         ),
     ] = None
+    datastore: DatastoreFlags = _NO_DATASTORE
+    registries: RegistryFlags = _NO_REGISTRIES
     no_lb: Annotated[
         bool | None,
         _flag("--no-lb", env="K3D_OPTIONS_K3D_DISABLELOADBALANCER", help="No load balancer."),
@@ -238,10 +243,10 @@ class CreateFlags(RegistryFlags):
 
         Raises SpecError if it cannot be understood or built.
         """
-        changed = self._replaced(name) | self._added(base) | self.registries(base)
+        changed = self._replaced(name, base) | self._added(base) | self.registries.on(base)
         return check(msgspec.structs.replace(base, **changed))
 
-    def _replaced(self, name: str | None) -> dict[str, Any]:
+    def _replaced(self, name: str | None, base: ClusterSpec) -> dict[str, Any]:
         asked = {
             "name": _given(name),
             "servers": _given(self.servers),
@@ -251,6 +256,7 @@ class CreateFlags(RegistryFlags):
             "subnet": parse_subnet(self.subnet) if self.subnet else UNSET,
             "token": self.token or UNSET,
             "api_port": parse_api_port(self.api_port) if self.api_port else UNSET,
+            "datastore": self.datastore.on(base.datastore),
             "loadbalancer": _opposite(self.no_lb),
             "rollback": _opposite(self.no_rollback),
             "wait": _parsed(parse_wait, self.wait),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
+from cyclopts import Parameter
 
 from k3dasync import registries_yaml
 from k3dasync.commands._parameters import flag, repeated
@@ -12,6 +13,7 @@ from k3dasync.grammar.registries import RegistryReference, parse_new, parse_refe
 from k3dasync.spec import ClusterSpec, RegistrySpec, read
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RegistryFlags:
     """What can be told about registries; None is not given."""
@@ -49,7 +51,7 @@ class RegistryFlags:
         ),
     ] = None
 
-    def registries(self, base: ClusterSpec) -> dict[str, Any]:
+    def on(self, base: ClusterSpec) -> dict[str, Any]:
         """Return the fields of *base* that these flags change.
 
         Of a registry that a file asks for, image, proxy and volumes are kept. Empty texts count
