@@ -13,6 +13,7 @@ from k3dasync import events, registries_yaml
 from k3dasync.backend import Backend
 from k3dasync.cluster import Node, Registry, Role, UsedRegistry
 from k3dasync.commands._create_flags import CreateFlags
+from k3dasync.commands._registry_flags import RegistryFlags
 from k3dasync.commands.create import made, pushing
 from k3dasync.errors import (
     ClusterNotFound,
@@ -183,13 +184,13 @@ def test_flags_change_what_a_file_asks_for() -> None:
         registries=(RegistryReference("a"),),
         registry_config="mirrors: {}",
     )
-    flags = CreateFlags(
+    flags = RegistryFlags(
         registry_create="new:0.0.0.0:5005",
         registry_use=("b,c", "http://d:5000"),
         enforce_registry_port_match=True,
     )
 
-    spec = flags.spec(None, base)
+    spec = CreateFlags(registries=flags).spec(None, base)
 
     assert spec.registry == RegistrySpec(
         name="new",
@@ -200,12 +201,15 @@ def test_flags_change_what_a_file_asks_for() -> None:
     )
     assert ["b", "c", "d"] == [one.name for one in spec.registries]
     assert base.registry_config == spec.registry_config
-    assert base == CreateFlags(registry_create="", registry_config="").spec(None, base)
+    nothing = CreateFlags(registries=RegistryFlags(registry_create="", registry_config=""))
+    assert base == nothing.spec(None, base)
 
 
 def test_a_port_match_alone_makes_no_registry() -> None:
     """It is about the one that is made."""
-    assert CreateFlags(enforce_registry_port_match=True).spec(None).registry is None
+    flags = CreateFlags(registries=RegistryFlags(enforce_registry_port_match=True))
+
+    assert flags.spec(None).registry is None
 
 
 # ---- what is made
