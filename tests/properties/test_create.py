@@ -340,6 +340,24 @@ async def test_an_undo_that_fails_is_named_and_can_be_repeated() -> None:
         assert one.is_as_before()
 
 
+@virtual_time
+async def test_a_connection_that_cannot_be_undone_is_named_and_can_be_repeated() -> None:
+    """It has no label to be found by, so the log is where it stands."""
+    orders = (
+        NodeFault(node="*-server-0", stage=Stage.REGISTERED),
+        Fault(trouble=Hang(), verb="disconnect_network", times=2),
+    )
+    async with world(*orders) as one:
+        with pytest.raises(RollbackIncomplete) as caught:
+            await one.create(REGISTRIES)
+
+        assert "connection of k3d-shared to network k3d-dev" in caught.value.left
+        assert "network k3d-dev" in caught.value.left
+        assert_laws(one.log)
+        assert 1 == len(await rollback("dev", backend=backend_of(one.runtime)))
+        assert one.is_as_before()
+
+
 async def test_no_rollback_keeps_the_wreck_until_told() -> None:
     """--no-rollback keeps everything; create refuses the name, rollback removes it."""
     order = NodeFault(node="*-agent-0", stage=Stage.REGISTERED)
