@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import msgspec
 import pytest
 import yaml
@@ -36,6 +37,7 @@ from k3dasync.resolve._registries import HOSTING_PATH
 from k3dasync.runtime import PortBinding
 from k3dasync.spec import ClusterSpec, RegistryProxy, RegistrySpec, check
 from tests.laws import Keeper
+from tests.support import virtual_time
 from tests.unit.worlds import decided
 
 MIRRORED = ClusterSpec(name="dev", agents=1, registry=RegistrySpec())
@@ -682,3 +684,29 @@ async def test_k3ds_clusters_let_go_of_registries_too() -> None:
 
         assert {"theirs"} == networks_of(runtime, "k3d-shared")
         assert ["theirs"] == [one.name for one in await runtime.networks()]
+
+
+@virtual_time
+async def test_a_registry_that_does_not_stay_up_fails_the_create_with_its_words() -> None:
+    """Nobody waits for it, but what it was made for does not work."""
+    name = "k3d-dev-registry"
+    says = ("panic: no route to the other registry", "", "goroutine 1 [running]:", "main.main()")
+    async with FakeRuntime(latency=Latency()) as runtime, anyio.create_task_group() as group:
+
+        async def crash() -> None:
+            async with runtime.container_events({"k3d.role": "registry"}) as stream:
+                async for event in stream:
+                    if event.action == "start":
+                        runtime.machine.inventory.containers[name].log.extend(says)
+                        runtime.crash(name, exit_code=2)
+
+        group.start_soon(crash)
+        with pytest.raises(
+            TaskFailed, match=f"{name} exited with code 2.*words:\n.*panic"
+        ) as caught:
+            await create(MIRRORED, backend=backend_of(runtime))
+
+        assert "NODE_CRASHLOOP" == caught.value.code
+        assert "main.main" not in str(caught.value)
+        assert runtime.is_empty()
+        group.cancel_scope.cancel()
