@@ -9,6 +9,10 @@ from k3dasync.runtime import File
 
 PATH = "/bin/k3d-entrypoint.sh"
 HOST_ALIAS = "host.k3d.internal"
+POD_HOSTS_PATH = "/etc/k3d/hosts"
+"""Names and addresses, as in `/etc/hosts`, for pods alone: nodes ask the engine's resolver."""
+MANIFESTS_PATH = "/var/lib/rancher/k3s/server/manifests"
+"""Where k3s applies what it finds."""
 
 _MAIN = """\
 #!/bin/sh
@@ -95,8 +99,9 @@ mount --make-rshared /
 # k3s >= 1.23 lets the ConfigMap coredns-custom add server blocks; older releases leave it unread.
 _COREDNS = """\
 #!/bin/sh
-# What /etc/hosts says of names outside the cluster, pods shall know too: k3s applies every
-# manifest in this directory at its start and whenever it changes.
+# What /etc/hosts says of names outside the cluster, pods shall know too, and what only the engine's
+# resolver tells nodes: k3s applies every manifest in this directory at its start and whenever it
+# changes.
 set -o errexit
 set -o nounset
 directory=/var/lib/rancher/k3s/server/manifests
@@ -110,7 +115,9 @@ while read -r address names; do
     entries="$entries        $address $name
 "
   done
-done </etc/hosts
+done <<END
+$(cat /etc/hosts /etc/k3d/hosts 2>/dev/null || true)
+END
 [ -n "$entries" ] || exit 0
 mkdir -p "$directory"
 # Under another name first: k3s must never read half a file.

@@ -8,6 +8,7 @@ K3dAsyncError                                               exit 1
 ├── ConfigNotWritten                                        exit 1
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NodeNotFound                                            exit 1
+├── RegistryUnusable     a registry to be used cannot be    exit 1
 ├── NameTaken            something foreign has our name     exit 1
 ├── ChannelError         no version for a release channel   exit 1
 ├── EngineError          the container engine said no       exit 1
@@ -135,6 +136,15 @@ class NodeNotFound(K3dAsyncError):
 
     def __init__(self, node: str) -> None:
         super().__init__(f"no node is called {node}; see: k3dasync node list")
+
+
+class RegistryUnusable(K3dAsyncError):
+    """A registry that is to be used is not there, is none, or does not run."""
+
+    code = "REGISTRY_UNUSABLE"
+
+    def __init__(self, registry: str, why: str, what_to_do: str) -> None:
+        super().__init__(f"cannot use registry {registry}: {why}; {what_to_do}")
 
 
 class ClusterBusy(K3dAsyncError):

@@ -248,6 +248,23 @@ class Runtime(EngineReader, Protocol):
     async def addresses_in_use(self, network: str) -> frozenset[str]:
         """Return the IPv4 addresses of a network's running members."""
 
+    async def connect_network(
+        self, container: str, network: str, *, address: str | None, labels: Mapping[str, str]
+    ) -> None:
+        """Connect a container, running or not, to one more network, given by name or id.
+
+        The connection carries *labels* as long as it lasts. Raises Conflict if there is one
+        already, AddressTaken or AddressesUnsupported if the *address* cannot be had.
+        """
+
+    async def disconnect_network(
+        self, container: str, network: str, labels: Mapping[str, str]
+    ) -> bool:
+        """Disconnect a container from a network if the connection carries *labels*.
+
+        Says whether it did: what is not there, or not connected, is not disconnected.
+        """
+
     async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
         """Remove every network of that name that carries *labels*; say whether there was one."""
 

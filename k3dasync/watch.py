@@ -228,7 +228,11 @@ class ClusterWatch:
 
 
 def last_words(log: Collection[str]) -> tuple[str, ...]:
-    """Return what matters most of a crashed node's log: k3s's fatal line, else the last lines."""
+    """Return what matters most of a crashed node's log: its fatal line, else the last lines.
+
+    k3s says `level=fatal`; a registry that does not reach the one it hands on ends in Go's panic,
+    whose words stand before a page of calls.
+    """
     lines = [line.rstrip() for line in log if line.strip()]
-    fatal = [line for line in lines if "level=fatal" in line]
+    fatal = [line for line in lines if "level=fatal" in line or line.startswith("panic: ")]
     return tuple(fatal[-1:] or lines[-LAST_WORDS:])

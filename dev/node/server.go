@@ -81,6 +81,9 @@ func (s *server) bringUp(base time.Time) error {
 	}
 	s.setPhase(phaseAPI)
 	s.cfg.faults.reach(stageAPI)
+	if s.store != nil {
+		s.applyManifests()
+	}
 	sleepUntil(base, times.up)
 	infof("k3s is up and running")
 	if s.store != nil {

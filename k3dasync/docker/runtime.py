@@ -12,7 +12,7 @@ from typing import Any, Self
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from k3dasync.docker import archive, credentials, elsewhere, pull, translate
+from k3dasync.docker import archive, credentials, elsewhere, membership, pull, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
 from k3dasync.errors import Conflict, EngineError, EngineUnavailable, ImageUnavailable, NotFound
@@ -172,6 +172,21 @@ class DockerRuntime:
         with self._asking("inspect", f"network {network}"):
             found = await (await self._engine.docker.networks.get(network)).show()
         return translate.members(found)
+
+    async def connect_network(
+        self, container: str, network: str, *, address: str | None, labels: Mapping[str, str]
+    ) -> None:
+        async with self._changing("connect", f"container {container}"):
+            await membership.connect(self._engine, container, network, address, labels)
+
+    async def disconnect_network(
+        self, container: str, network: str, labels: Mapping[str, str]
+    ) -> bool:
+        try:
+            async with self._changing("disconnect", f"container {container}"):
+                return await membership.disconnect(self._engine, container, network, labels)
+        except NotFound:
+            return False
 
     async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
         with self._asking("list", "networks"):

@@ -321,6 +321,8 @@ _REFUSALS: Sequence[tuple[str, type[EngineError]]] = (
     ("address already in use", AddressTaken),
     ("requested ip address", AddressTaken),  # podman
     ("has active endpoints", Conflict),
+    ("already exists in network", Conflict),
+    ("is not connected to", NotFound),
 )
 _STATUS_REFUSALS: Mapping[int, type[EngineError]] = {404: NotFound, 409: Conflict}
 

@@ -55,8 +55,7 @@ class Boot:
 
     def listen(self) -> None:
         """Take the port; raises Exit if that is a port of the host and somebody has it."""
-        network = self.container.network
-        if network is None or not network.is_host:
+        if not any(one.found and one.found.is_host for one in self.container.endpoints):
             return
         if not listen(self.machine.inventory, self.container, self.port):
             raise self.die(f"listen tcp :{self.port}: bind: address already in use")

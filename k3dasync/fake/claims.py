@@ -12,7 +12,7 @@ from k3dasync.errors import (
     PortTaken,
     SubnetTaken,
 )
-from k3dasync.fake.state import Container, Inventory, Network
+from k3dasync.fake.state import Container, Endpoint, Inventory, Network
 from k3dasync.runtime import NetworkSpec, PortBinding
 
 FIRST_EPHEMERAL_PORT = 32768
@@ -48,16 +48,18 @@ def engine_subnet(inventory: Inventory) -> ipaddress.IPv4Network:
     raise EngineError("create", "network", words)
 
 
-def claim_address(inventory: Inventory, container: Container, network: Network) -> str:
-    """Return the address that a container which starts gets.
+def claim_address(
+    inventory: Inventory, container: Container, endpoint: Endpoint, network: Network
+) -> str:
+    """Return the address that a container which starts gets in a network.
 
     None on the host's network. Raises AddressesUnsupported or AddressTaken if it is fixed and
     cannot be had.
     """
     if network.subnet is None or network.dynamic is None:
         return ""
-    used = {member.address for member in inventory.members(network)} | {network.gateway}
-    resource, fixed = f"container {container.name}", container.spec.address
+    used = {address for _, address in inventory.members(network)} | {network.gateway}
+    resource, fixed = f"container {container.name}", endpoint.fixed
     if fixed is None:
         for host in network.dynamic.hosts():
             if str(host) not in used:

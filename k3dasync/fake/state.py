@@ -72,6 +72,22 @@ class Network:
 
 
 @dataclass(slots=True)
+class Endpoint:
+    """A container's place in a network, given by name or id, while it does not run too."""
+
+    network: str
+    fixed: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    found: Network | None = None
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """The network's name, as listings show it."""
+        return self.found.name if self.found else self.network
+
+
+@dataclass(slots=True)
 class Container:
     """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
 
@@ -87,8 +103,7 @@ class Container:
     is_oom: bool = False
     restarts: int = 0
     started: float | None = None
-    network: Network | None = None
-    address: str = ""
+    endpoints: list[Endpoint] = field(default_factory=list)
     bound: tuple[PortBinding, ...] = ()
     listens: int = 0
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
@@ -96,10 +111,28 @@ class Container:
     serves: set[Service] = field(default_factory=set)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
+    def __post_init__(self) -> None:
+        self.endpoints.append(Endpoint(self.spec.network, self.spec.address))
+
     @property
     def name(self) -> str:
         """Its name, which is its hostname too."""
         return self.spec.name
+
+    @property
+    def address(self) -> str:
+        """Its first address while it runs, else nothing."""
+        return next((one.address for one in self.endpoints), "")
+
+    def endpoint(self, network: Network) -> Endpoint | None:
+        """Return its place in a network, if it has one."""
+        return next((one for one in self.endpoints if one.found is network), None)
+
+    def release(self) -> None:
+        """Give up addresses and ports, as a container does that ends."""
+        self.bound = ()
+        for one in self.endpoints:
+            one.address = ""
 
     @property
     def is_live(self) -> bool:
@@ -125,7 +158,6 @@ class Container:
 
     def shown(self) -> ContainerState:
         """Return it as a listing does: ports only while it runs."""
-        network = self.network.name if self.network else self.spec.network
         return ContainerState(
             id=self.id,
             name=self.name,
@@ -133,7 +165,7 @@ class Container:
             status=self.status,
             labels=dict(self.spec.labels),
             created=self.created,
-            addresses={network: self.address},
+            addresses={one.name: one.address for one in self.endpoints},
             bound_ports=tuple(binding.host_port for binding in self.bound),
         )
 
@@ -231,13 +263,12 @@ class Inventory:
             raise EngineError(operation, f"network {name}", words)
         return found[0]
 
-    def members(self, network: Network) -> Iterator[Container]:
-        """Yield the containers that hold an address of a network."""
-        return (
-            container
-            for container in self.containers.values()
-            if container.is_live and container.network is network
-        )
+    def members(self, network: Network) -> Iterator[tuple[Container, str]]:
+        """Yield the containers that hold an address of a network, and the address."""
+        for container in self.containers.values():
+            endpoint = container.endpoint(network)
+            if container.is_live and endpoint is not None:
+                yield container, endpoint.address
 
     def users_of(self, volume: str) -> list[Container]:
         """Return the containers, running or not, which mount a volume."""

@@ -1,24 +1,17 @@
 """Creating a cluster: observe, decide, claim, walk; and take everything back if it fails."""
 
-import os
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import msgspec
 
-from k3dasync import channels, events, kubeconfig, tasks
-from k3dasync.addresses import HOST_NETWORK
+from k3dasync import channels, events, kubeconfig
 from k3dasync.backend import Backend
-from k3dasync.cluster import (
-    LABEL_RUN,
-    Cluster,
-    k3s_version,
-    network_name,
-)
+from k3dasync.cluster import LABEL_RUN, Cluster, k3s_version
 from k3dasync.errors import (
     ClaimLost,
     DeadlineExceeded,
@@ -29,28 +22,19 @@ from k3dasync.errors import (
     TaskFailed,
 )
 from k3dasync.events import EventSink, Outputs
-from k3dasync.fixes import fixes
-from k3dasync.graph import Graph
-from k3dasync.images import is_channel, loadbalancer_image
+from k3dasync.images import is_channel
 from k3dasync.journal import cluster_lock
 from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
-from k3dasync.operations._choose import (
-    Refused,
-    choose_api,
-    choose_network,
-    host_alias,
-    host_ip,
-)
-from k3dasync.operations._datastore import read_files
-from k3dasync.operations._forward import Forward, planned
-from k3dasync.operations._observe import World, observe, refuse_if_taken
+from k3dasync.operations._choose import Refused
+from k3dasync.operations._decide import Decision, decide
+from k3dasync.operations._forward import Forward
+from k3dasync.operations._observe import observe, refuse_if_taken
 from k3dasync.operations._recover import Recovered, recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._warnings import warnings
-from k3dasync.resolve import resolve
 from k3dasync.runtime import EngineFacts
-from k3dasync.spec import ClusterSpec, check, check_image
+from k3dasync.spec import ClusterSpec, check
 from k3dasync.tasks import ClusterTask, Context, TaskReport
 from k3dasync.watch import ClusterWatch
 
@@ -59,53 +43,6 @@ MOST_PLANS = 12
 ports every one of them still gets its own, and more than that is a fault, not a race."""
 TOKEN_LENGTH = 20
 """k3d's; 114 bits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """A cluster, and the graph that makes it."""
-
-    cluster: Cluster
-    graph: Graph[ClusterTask]
-
-    @property
-    def plan(self) -> tuple[events.PlannedTask, ...]:
-        """The graph as it stands in the log."""
-        return planned(self.graph)
-
-
-async def decide(
-    spec: ClusterSpec,
-    *,
-    backend: Backend,
-    world: World,
-    run: str,
-    token: str,
-    target: kubeconfig.Target | None,
-    refused: Refused,
-) -> Decision:
-    """Decide everything about a cluster for the world as it was seen.
-
-    Raises SpecError if there is no room for it.
-    """
-    name, in_use = network_name(spec), frozenset[str]()
-    if name != HOST_NETWORK and world.network(name) is not None:
-        in_use = await backend.runtime.addresses_in_use(name)
-    network = choose_network(spec, world, in_use, refused)
-    facts = world.facts
-    cluster = resolve(
-        spec,
-        run=run,
-        token=token,
-        network=network,
-        api=choose_api(spec, world, await host_ip(spec, world), refused),
-        loadbalancer_image=check_image(loadbalancer_image(), "K3D_IMAGE_LOADBALANCER"),
-        host_alias=host_alias(network, facts),
-        present_volumes={volume.name for volume in world.volumes},
-        fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
-        datastore_files=read_files(spec.datastore),
-    )
-    return Decision(cluster=cluster, graph=tasks.plan(cluster, target))
 
 
 def new_token() -> str:
@@ -271,7 +208,7 @@ class _Create:
                 events.Warned,
                 text=f"an earlier run of this cluster was cut; what it had made is removed{but}",
             )
-        for text in warnings(decision.cluster):
+        for text in (*warnings(decision.cluster), *decision.cluster.warnings):
             self._run.emitter.emit(events.Warned, text=text)
 
     async def _walk(self, decision: Decision) -> None:
@@ -315,6 +252,7 @@ class _Create:
             context=cluster.context,
             kubeconfig=self._target.path if self._target else None,
             nodes=tuple(node.name for node in cluster.nodes),
+            registry=cluster.made_registry.published if cluster.made_registry else None,
         )
         emitter = self._run.emitter
         emitter.emit(

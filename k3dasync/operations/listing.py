@@ -20,7 +20,7 @@ from k3dasync.cluster import (
 )
 from k3dasync.errors import ClusterNotFound, NodeNotFound
 from k3dasync.gather import gather
-from k3dasync.operations._existing import OTHER_ROLES, ExistingCluster, existing_clusters
+from k3dasync.operations._existing import ExistingCluster, existing_clusters
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
 
 MASK = "***"
@@ -31,7 +31,7 @@ async def list_clusters(
 ) -> tuple[ExistingCluster, ...]:
     """Return all clusters, or those of these names; raises ClusterNotFound for an unknown one."""
     found = await existing_clusters(runtime)
-    clusters = {name: each for name, each in found.items() if each.containers}
+    clusters = {name: each for name, each in found.items() if each.nodes}
     if not names:
         return tuple(clusters.values())
     for name in names:
@@ -94,11 +94,7 @@ def _cluster(
             "isExternal": cluster.label(LABEL_NETWORK_EXTERNAL) == "true",
             "ipam": {"ipPrefix": _range(cluster), "Managed": False},
         },
-        "nodes": [
-            _node(node, details[node.name], with_token=with_token)
-            for node in cluster.containers
-            if node.labels.get(LABEL_ROLE) not in OTHER_ROLES
-        ],
+        "nodes": [_node(node, details[node.name], with_token=with_token) for node in cluster.nodes],
         "imageVolume": cluster.label(LABEL_IMAGE_VOLUME),
         "volumes": [volume.name for volume in cluster.volumes],
         "serversRunning": cluster.running(Role.SERVER),
@@ -161,7 +157,15 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
     return result
 
 
-_SECRETS = frozenset({"K3S_TOKEN", "K3S_DATASTORE_ENDPOINT", LABEL_TOKEN})
+_SECRETS = frozenset(
+    {
+        "K3S_TOKEN",
+        "K3S_DATASTORE_ENDPOINT",
+        "REGISTRY_PROXY_PASSWORD",
+        "REGISTRY_HTTP_SECRET",
+        LABEL_TOKEN,
+    }
+)
 _SECRET_OPTIONS = frozenset({"--token", "-t", "--agent-token", "--datastore-endpoint"})
 """Of k3s; users may pass what holds a password as an argument too."""
 

@@ -1,7 +1,7 @@
 """A cluster's nodes with all that is in their create calls, and the load balancer's files."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from k3dasync import __version__, entrypoint, nginx
@@ -10,7 +10,7 @@ from k3dasync.cluster import (
     API_PORT,
     APP,
     IMAGE_VOLUME_PATH,
-    KUBECONFIG_PATH,
+    KUBECONFIG_ENV,
     LABEL_API_HOST,
     LABEL_API_IP,
     LABEL_API_PORT,
@@ -22,44 +22,34 @@ from k3dasync.cluster import (
     LABEL_NETWORK,
     LABEL_NETWORK_EXTERNAL,
     LABEL_ROLE,
-    LABEL_RUN,
     LABEL_TOKEN,
     ApiChoice,
     Cluster,
     NetworkChoice,
     Node,
+    RegistryChoice,
     Role,
+    UsedRegistry,
     agent_name,
     image_volume_name,
     loadbalancer_name,
     members,
     server_name,
-    volume_name,
 )
 from k3dasync.fixes import Fixes
-from k3dasync.grammar import volumes
 from k3dasync.grammar.filters import Members
 from k3dasync.resolve import _arguments, _datastore, _scripts
 from k3dasync.resolve._assign import Assignment, Extras, assign
 from k3dasync.resolve._balancer import Balancer, port_alias, servers_alias
-from k3dasync.runtime import (
-    ContainerSpec,
-    File,
-    NetworkSpec,
-    PortBinding,
-    VolumeSpec,
-)
+from k3dasync.resolve._own import own_labels, own_network, own_volumes
+from k3dasync.resolve._registries import Registries, registries_of
+from k3dasync.runtime import ContainerSpec, File, PortBinding, VolumeSpec
 from k3dasync.spec import ClusterSpec
 
 _EVERY_FIX = Fixes()
 _NO_FILES: Mapping[str, bytes] = {}
 _NO_RANGE = "invalid Prefix"
 """What k3d writes for a network without a range: Go's word for an empty one."""
-
-
-def own_labels(run: str) -> dict[str, str]:
-    """Return the labels that say: this run made it."""
-    return {LABEL_RUN: run, "k3dasync.version": __version__}
 
 
 def resolve(
@@ -74,6 +64,8 @@ def resolve(
     present_volumes: Collection[str] = (),
     fixes: Fixes = _EVERY_FIX,
     datastore_files: Mapping[str, bytes] = _NO_FILES,
+    registry: RegistryChoice | None = None,
+    used: Sequence[UsedRegistry] = (),
 ) -> Cluster:
     """Decide everything about a cluster.
 
@@ -88,6 +80,7 @@ def resolve(
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
     nodes = members(spec)
     assignment = assign(spec, nodes)
+    registries = registries_of(spec, nodes.all, network, registry, used)
     planner = _Planner(
         spec,
         nodes,
@@ -100,45 +93,46 @@ def resolve(
         assignment,
         fixes,
         () if spec.datastore is None else _datastore.files(spec.datastore, datastore_files),
+        registries,
     )
     return Cluster(
         run=run,
         name=spec.name,
         wait=spec.wait,
-        network=None if network.is_external else _network(spec, run, network),
+        network=None if network.is_external else own_network(spec, run, network),
         network_name=network.name,
         volumes=tuple(
             VolumeSpec(name=name, labels={**base, **own_labels(run)})
-            for name in _own_volumes(spec)
+            for name in own_volumes(spec)
             if name not in present_volumes
         ),
-        nodes=planner.nodes(loadbalancer_image),
+        nodes=(
+            *planner.nodes(loadbalancer_image),
+            *registries.node({**base, **own_labels(run)}),
+        ),
         api=api,
         token=token,
         has_fixed_addresses=bool(network.addresses),
         has_external_datastore=spec.datastore is not None,
-        secrets=(token, *(_datastore.secrets(spec.datastore) if spec.datastore else ())),
+        secrets=tuple(_secrets(spec, token)),
         proxied=assignment.proxied,
         balancer=spec.balancer,
+        made_registry=registry.registry if registry else None,
+        connections=registries.connections(),
+        warnings=tuple(registries.warnings(one.binds for one in assignment.extras.values())),
     )
 
 
-def _own_volumes(spec: ClusterSpec) -> Iterator[str]:
-    if spec.image_volume and spec.external_image_volume is None:
-        yield volume_name(spec.name)
-    mapped = [volumes.parse(one.value) for one in spec.volumes]
-    names = dict.fromkeys(one.source for one in mapped if one.is_named)
-    yield from (name for name in names if name.startswith("k3d-"))
-
-
-def _network(spec: ClusterSpec, run: str, choice: NetworkChoice) -> NetworkSpec:
-    return NetworkSpec(
-        name=choice.name,
-        subnet=choice.subnet,
-        gateway=choice.gateway,
-        ip_range=choice.ip_range,
-        labels={**APP, LABEL_CLUSTER: spec.name, **own_labels(run)},
-    )
+def _secrets(spec: ClusterSpec, token: str) -> Iterator[str]:
+    yield token
+    if spec.datastore is not None:
+        yield from _datastore.secrets(spec.datastore)
+    if (
+        spec.registry is not None
+        and spec.registry.proxy is not None
+        and spec.registry.proxy.password
+    ):
+        yield spec.registry.proxy.password
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +150,7 @@ class _Planner:
     assignment: Assignment
     fixes: Fixes
     datastore_files: tuple[File, ...]
+    registries: Registries
 
     @property
     def extras(self) -> Mapping[str, Extras]:
@@ -309,7 +304,7 @@ class _Planner:
             aliases=aliases,
             entrypoint=(entrypoint.PATH,) if scripts else None,
             command=tuple(command),
-            env=(*env, _KUBECONFIG_ENV),
+            env=(*env, KUBECONFIG_ENV),
             labels=labels,
             binds=self._binds(name),
             ports=(*ports, *self.extras[name].ports),
@@ -322,6 +317,9 @@ class _Planner:
             files=(
                 *scripts,
                 *self._datastore_files(name, is_server=is_server),
+                *self.registries.files(
+                    self.extras[name].binds, is_server=is_server, is_init=name == self._first
+                ),
                 *self.extras[name].files,
             ),
         )
@@ -350,7 +348,7 @@ class _Planner:
             network=self.network.name,
             address=addresses.get(name),
             # k3d's own image takes no further arguments either: those for it are let go.
-            env=(*self.extras[name].env, _KUBECONFIG_ENV),
+            env=(*self.extras[name].env, KUBECONFIG_ENV),
             labels=self._labels(Role.LOADBALANCER, name),
             binds=self._binds(name),
             ports=(*self._binding, *self.extras[name].ports),
@@ -389,7 +387,3 @@ class _Planner:
         if not addresses:
             api = nginx.Forward(port=API_PORT, name=servers_alias(self.spec.name))
         return balancer.files(api)
-
-
-# On every container of k3d's, the load balancer too.
-_KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"

@@ -25,12 +25,12 @@ def files(
     """Return the entrypoint and what it runs; nothing if the image's own entrypoint will do.
 
     That is so when every fix is switched off, and nothing was asked for that only a script can do:
-    a limit of memory, host aliases for pods. Then no node is drained when it stops.
+    a limit of memory, host aliases and registries for pods. Then no node is drained when it stops.
 
     Raises SpecError if a mount among *binds* would be changed by a fix.
     """
     is_on_host, aliases = spec.network == HOST_NETWORK, spec.host_aliases
-    if not (fixes.any or memory or aliases):
+    if not (fixes.any or memory or aliases or spec.registry or spec.registries):
         return ()
     # On the host's network the engine's resolver is not used; the rules would be the host's own.
     gateway = "" if is_on_host else gateway

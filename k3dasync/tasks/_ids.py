@@ -25,6 +25,11 @@ def start(name: str) -> TaskId:
     return TaskId(f"start:{name}")
 
 
+def connect(name: str) -> TaskId:
+    """The registry is in the cluster's network."""
+    return TaskId(f"connect:{name}")
+
+
 def supervisor(name: str) -> TaskId:
     """Nodes can join."""
     return TaskId(f"supervisor:{name}")

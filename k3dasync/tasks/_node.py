@@ -38,8 +38,9 @@ class CreateContainer:
         return RemoveContainer(self.node.name)
 
     async def run(self, context: Context) -> None:
-        network = await self._network(context)
         spec = self.node.container
+        run_id = self.run_id if self.has_own_network else None
+        network = await network_of(context, spec.network, run_id)
         labels = {**spec.labels, LABEL_NETWORK_ID: network.id}
         where = spec.network if spec.network == HOST_NETWORK else network.id
         try:
@@ -48,13 +49,17 @@ class CreateContainer:
             detail = await _owner(context, spec.name)
             raise NameTaken("container", spec.name, detail) from error
 
-    async def _network(self, context: Context) -> NetworkState:
-        name = self.node.container.network
-        labels = {LABEL_RUN: self.run_id} if self.has_own_network else None
-        found = [net for net in await context.runtime.networks(labels) if net.name == name]
-        if len(found) != 1:
-            raise NameTaken("network", name, f"{len(found)} networks, expected one")
-        return found[0]
+
+async def network_of(context: Context, name: str, run_id: str | None) -> NetworkState:
+    """Return the network of that name, of those which a run has made if one is given.
+
+    Raises NameTaken if it is not the only one.
+    """
+    labels = {LABEL_RUN: run_id} if run_id else None
+    found = [net for net in await context.runtime.networks(labels) if net.name == name]
+    if len(found) != 1:
+        raise NameTaken("network", name, f"{len(found)} networks, expected one")
+    return found[0]
 
 
 async def _owner(context: Context, name: str) -> str:
