@@ -356,15 +356,16 @@ class _Balancer:
 _KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
 
 
-def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
+def balancer_files(cluster: Cluster, answering: Collection[str]) -> tuple[File, ...]:
     """Return the load balancer's configuration with every server, on fixed addresses.
 
-    *balanced* is for the time when every server can answer; before, all but the first stand by.
+    Those which are not *answering* yet stand by.
     """
     addresses = {node.name: node.container.address or node.name for node in cluster.nodes}
     servers = [server.name for server in cluster.servers]
     hosts = tuple(addresses[name] for name in servers)
-    api = nginx.Forward(port=API_PORT, hosts=hosts, is_balanced=balanced)
+    standby = frozenset(addresses[name] for name in servers if name not in answering)
+    api = nginx.Forward(port=API_PORT, hosts=hosts, standby=standby)
     return _Balancer(
         cluster=cluster.name,
         servers=servers,

@@ -19,6 +19,8 @@ _REACHED = {
     "network": "the {}",
     "volume": "the {}",
     "api": "the {}",
+    "quorum": "a {}",
+    "system": "the {}",
 }
 """What somebody needs who needs a task of that kind."""
 

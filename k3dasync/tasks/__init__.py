@@ -5,7 +5,17 @@ from itertools import chain
 from k3dasync.cluster import Cluster
 from k3dasync.graph import Graph
 from k3dasync.kubeconfig import Target
-from k3dasync.tasks import agent, image, kubeconfig, loadbalancer, network, server, volume
+from k3dasync.tasks import (
+    agent,
+    image,
+    kubeconfig,
+    loadbalancer,
+    network,
+    quorum,
+    server,
+    system,
+    volume,
+)
 from k3dasync.tasks._context import ClusterTask, Context, TaskReport
 
 __all__ = ["ClusterTask", "Context", "TaskReport", "plan"]
@@ -21,6 +31,8 @@ def plan(cluster: Cluster, target: Target | None) -> Graph[ClusterTask]:
             server.tasks(cluster),
             loadbalancer.tasks(cluster),
             agent.tasks(cluster),
+            quorum.tasks(cluster),
+            system.tasks(cluster),
             kubeconfig.tasks(cluster, target),
         )
     )

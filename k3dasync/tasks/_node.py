@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node
+from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node, Role
 from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
 from k3dasync.runtime import NetworkState
@@ -10,6 +10,7 @@ from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids
 from k3dasync.tasks._context import Context
 from k3dasync.undo import NOTHING, RemoveContainer, Undo
+from k3dasync.watch import ClusterWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +122,17 @@ class AwaitReady:
             return status is not None and status.is_ready
 
         def waiting() -> None:
-            status = watch.node(name)
-            context.report.waiting(
-                f"the node to be Ready: {status.reason or 'no condition yet'}"
-                if status
-                else "the node to register"
-            )
+            context.report.waiting(watch.with_trouble(what_node_lacks(watch, name), self.involved))
 
         await watch.until(is_ready, involved=self.involved, waiting=waiting)
+
+
+def what_node_lacks(watch: ClusterWatch, name: str) -> str:
+    """Return what a node has to do to be Ready, and the API's words on why it is not."""
+    status = watch.node(name)
+    if status is None:
+        return "the node to register"
+    return f"the node to be Ready: {status.reason or 'no condition yet'}"
 
 
 def create(cluster: Cluster, node: Node) -> CreateContainer:
@@ -154,8 +158,12 @@ def create(cluster: Cluster, node: Node) -> CreateContainer:
 
 
 def ready(cluster: Cluster, node: Node) -> list[AwaitReady]:
-    """Return the waiting task of a node, if the level asks for it."""
-    if cluster.wait is not WaitLevel.NODES:
+    """Return the waiting task of a node, if the level asks for it.
+
+    Where a majority of the servers is enough, one task waits for them all: see `quorum`.
+    """
+    is_agent_of_quorum = cluster.wait is WaitLevel.QUORUM and node.role is Role.AGENT
+    if not (cluster.wait.waits_for_every_node or is_agent_of_quorum):
         return []
     needs = frozenset({_ids.start(node.name), _ids.api(cluster.name)})
     involved = (node.name, *way_to_api(cluster))

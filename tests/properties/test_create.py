@@ -48,6 +48,11 @@ from tests.support import virtual_time
 
 SPEC = ClusterSpec(name="dev", servers=2, agents=2, timeout=3600.0)
 """Small enough for a sweep over every call, and with every kind of task in it."""
+SHAPES = {
+    WaitLevel.QUORUM: ClusterSpec(name="dev", servers=3, agents=1, wait=WaitLevel.QUORUM),
+    WaitLevel.NODES: SPEC,
+    WaitLevel.ALL: ClusterSpec(name="dev", servers=1, agents=1, wait=WaitLevel.ALL),
+}
 
 
 @dataclass
@@ -90,15 +95,16 @@ async def test_a_create_that_goes_well_keeps_the_laws() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("wait", SHAPES)
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_fault_at_every_call_leaves_nothing(moment: Moment) -> None:
+async def test_a_fault_at_every_call_leaves_nothing(moment: Moment, wait: WaitLevel) -> None:
     """Whichever call fails, before or after its effect: the engine is empty and the log closed."""
-    calls = await calls_of_a_create()
+    calls = await calls_of_a_create(SHAPES[wait])
     for nth in range(1, len(calls) + 1):
         refused = EngineError("do", "it", "refused on order")
         async with world(Fault(trouble=Fail(refused), nth=nth, moment=moment)) as one:
             try:
-                await one.create()
+                await one.create(SHAPES[wait])
             except K3dAsyncError:
                 assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"
             if one.log:
@@ -106,17 +112,18 @@ async def test_a_fault_at_every_call_leaves_nothing(moment: Moment) -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("wait", SHAPES)
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_stop_at_every_call_leaves_nothing(moment: Moment) -> None:
+async def test_a_stop_at_every_call_leaves_nothing(moment: Moment, wait: WaitLevel) -> None:
     """Whenever the user says stop, everything is taken back and the log says why."""
-    calls = await calls_of_a_create()
+    calls = await calls_of_a_create(SHAPES[wait])
     for nth in range(1, len(calls) + 1):
         stop = Stop()
         trouble = Call(partial(stop.request, "enough"))
         order = Fault(trouble=trouble, nth=nth, moment=moment)
         async with world(order) as one:
             try:
-                await one.create(stop=stop)
+                await one.create(SHAPES[wait], stop)
             except Interrupted as error:
                 assert "enough" in str(error)  # noqa: PT017 - or it came too late
                 assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"

@@ -143,17 +143,19 @@ def test_dynamic_addresses_use_names() -> None:
 
 
 def test_joining_servers_come_in_when_they_run_and_share_when_they_are_ready() -> None:
-    """At first server-0 is alone; then the others stand by; balanced, all take connections."""
+    """At first server-0 is alone; then those stand by that do not answer yet."""
     cluster = decided(HA)
     assert cluster.loadbalancer is not None
     first = cluster.loadbalancer.container.files[0].content.decode()
-    standby, balanced = (
-        balancer_files(cluster, balanced=is_balanced)[0].content.decode()
-        for is_balanced in (False, True)
-    )
+    names = [server.name for server in cluster.servers]
+    configs = [
+        balancer_files(cluster, answering)[0].content.decode()
+        for answering in (names[:1], names[1:], names)
+    ]
 
-    assert [1, 3, 3] == [text.count("max_fails=0") for text in (first, standby, balanced)]
-    assert [0, 2, 0] == [text.count(" backup;") for text in (first, standby, balanced)]
+    assert [1, 3, 3, 3] == [text.count("max_fails=0") for text in (first, *configs)]
+    assert [0, 2, 1, 0] == [text.count(" backup;") for text in (first, *configs)]
+    assert f"server {cluster.servers[0].container.address}:6443 max_fails=0 backup;" in configs[1]
 
 
 def test_k3ds_own_description_is_in_the_load_balancer() -> None:

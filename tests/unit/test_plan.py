@@ -27,6 +27,8 @@ SHAPES = {
     "host-ports": spec(api_port=ApiPort("0.0.0.0", 6550), agents=1),
     "wait-none": spec(servers=2, wait=WaitLevel.NONE),
     "wait-api": spec(servers=3, agents=1, wait=WaitLevel.API),
+    "wait-quorum": spec(servers=3, agents=1, wait=WaitLevel.QUORUM),
+    "wait-all": spec(servers=3, agents=1, wait=WaitLevel.ALL),
     "same-image": ClusterSpec(name="dev", image="nginx:test"),
 }
 
