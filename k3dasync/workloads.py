@@ -31,7 +31,8 @@ class Kind(StrEnum):
 class Workload:
     """One object: has it done what it is there for, and if not, the reason the API gives.
 
-    `related` is the path of an add-on's manifest, or the name of a chart's job.
+    `related` is the path of an add-on's manifest, or the name of a chart's job; a chart that needs
+    none is available without.
     """
 
     kind: Kind
@@ -56,6 +57,7 @@ def workload(kind: Kind, found: Mapping[str, Any]) -> Workload:
     )
 
 
+_UNMANAGED = "helmcharts.helm.cattle.io/unmanaged"
 _Read = tuple[bool, str, str]
 """Whether it is available, the reason if not, what it is related to."""
 
@@ -67,8 +69,12 @@ def _addon(found: Mapping[str, Any]) -> _Read:
 
 
 def _chart(found: Mapping[str, Any]) -> _Read:
-    status = found.get("status") or {}
+    spec, status = found.get("spec") or {}, found.get("status") or {}
     job = str(status.get("jobName") or "")
+    # Those that k3s's helm controller leaves alone get no job from it.
+    is_unmanaged = _UNMANAGED in (found["metadata"].get("annotations") or {})
+    if is_unmanaged or not (spec.get("chart") or spec.get("chartContent")):
+        return True, "", job
     return bool(job), _message(status, "Failed", "True"), job
 
 
@@ -172,6 +178,8 @@ def lacking_jobs(charts: Workloads, jobs: Workloads) -> list[str]:
     found: list[str] = []
     for name, chart in sorted(charts.items()):
         job = jobs.get(chart.related)
+        if chart.is_available and not chart.related:
+            continue
         if job is None:
             found.append(_told(f"{Kind.CHART} {name} to get its job", chart.reason))
         elif not job.is_available:

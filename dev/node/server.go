@@ -95,9 +95,6 @@ func (s *server) announce() error {
 	if err != nil {
 		return err
 	}
-	if err := writeManifest(s.cfg); err != nil {
-		return err
-	}
 	infof("Node token is available at %s", s.cfg.serverDir("token"))
 	infof("Wrote kubeconfig %s", file)
 	infof("Run: k3s kubectl")
@@ -118,6 +115,8 @@ func (s *server) startAPI() error {
 		time.Sleep(s.cfg.times.learnerPoll)
 	}
 	go s.superviseNodes()
+	go s.superviseWorkloads()
+	go s.deployManifests(time.Now())
 	return nil
 }
 

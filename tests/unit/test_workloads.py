@@ -1,5 +1,6 @@
 """What k3s deploys: how its objects are read, and what is still lacking."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,13 +47,29 @@ READ = [
         (True, "", f"{FOLDER}/x.yaml"),
         id="addon applied",
     ),
-    pytest.param(Kind.CHART, thing(), (False, "", ""), id="chart not seen yet"),
+    pytest.param(Kind.CHART, thing(spec={"chart": "x"}), (False, "", ""), id="chart not seen yet"),
+    pytest.param(Kind.CHART, thing(spec={}), (True, "", ""), id="chart of nothing"),
     pytest.param(
-        Kind.CHART, thing(status={"jobName": "install-x"}), (True, "", "install-x"), id="chart"
+        Kind.CHART,
+        {
+            "metadata": {
+                "name": "x",
+                "annotations": {"helmcharts.helm.cattle.io/unmanaged": "true"},
+            },
+            "spec": {"chart": "x"},
+        },
+        (True, "", ""),
+        id="chart that is unmanaged",
     ),
     pytest.param(
         Kind.CHART,
-        thing(status=status(condition("Failed", "True", "no such chart"))),
+        thing(spec={"chartContent": "x"}, status={"jobName": "install-x"}),
+        (True, "", "install-x"),
+        id="chart with its job",
+    ),
+    pytest.param(
+        Kind.CHART,
+        thing(spec={"chart": "x"}, status=status(condition("Failed", "True", "no such chart"))),
         (False, "no such chart", ""),
         id="chart that fails",
     ),
@@ -188,12 +205,14 @@ def test_a_chart_lacks_its_job_until_that_is_complete() -> None:
         ["job j to complete: 2 pods have failed"],
         [],
         [],
+        [],
     ] == [
         lacking_jobs({"t": chart}, {}),
         lacking_jobs({"t": named}, {}),
         lacking_jobs({"t": named}, {"j": running}),
         lacking_jobs({"t": named}, {"j": done}),
         lacking_jobs({}, {"somebody-elses": running}),
+        lacking_jobs({"t": replace(named, related="")}, {}),
     ]
 
 
