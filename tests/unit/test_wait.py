@@ -204,6 +204,25 @@ async def test_a_quorum_wants_a_majority() -> None:
         assert "k3d-dev-server-1: the node to be Ready: container runtime network" in said
 
 
+@virtual_time
+@pytest.mark.parametrize("wait", [WaitLevel.QUORUM, WaitLevel.NODES])
+async def test_streams_that_break_are_made_up_for(wait: WaitLevel) -> None:
+    """An engine that ends its streams now and then: what was missed is asked for."""
+    order = NodeFault(node=LAST, stage=Stage.SUPERVISOR, times=2)
+    async with world(order) as one, anyio.create_task_group() as group:
+
+        async def cut() -> None:
+            while True:
+                await anyio.sleep(0.7)
+                one.runtime.machine.cut_streams()
+
+        group.start_soon(cut)
+        await one.create(spec(wait))
+        group.cancel_scope.cancel()
+
+        assert_laws(one.keeper.events)
+
+
 # ---- all
 
 
