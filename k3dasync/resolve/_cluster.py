@@ -316,7 +316,7 @@ class _Planner:
         # One that does not run yet would hold a probe for nginx's whole connect timeout.
         api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))
         if not addresses:
-            api = nginx.Forward(port=API_PORT, name=_servers_alias(self.spec.name))
+            api = nginx.Forward(port=API_PORT, name=servers[0])
         return balancer.files(api)
 
 
@@ -356,20 +356,30 @@ class _Balancer:
 _KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
 
 
-def balancer_files(cluster: Cluster, answering: Collection[str]) -> tuple[File, ...]:
-    """Return the load balancer's configuration with every server, on fixed addresses.
+def balancer_files(cluster: Cluster, answering: Sequence[str]) -> tuple[File, ...]:
+    """Return the load balancer's configuration for when these servers are *answering*.
 
-    Those which are not *answering* yet stand by.
+    The others stand by; where addresses are not fixed, a name is one server's or that of all, and
+    until all are answering the first of those which are takes every connection.
     """
-    addresses = {node.name: node.container.address or node.name for node in cluster.nodes}
     servers = [server.name for server in cluster.servers]
-    hosts = tuple(addresses[name] for name in servers)
-    standby = frozenset(addresses[name] for name in servers if name not in answering)
-    api = nginx.Forward(port=API_PORT, hosts=hosts, standby=standby)
-    return _Balancer(
+    balancer = _Balancer(
         cluster=cluster.name,
         servers=servers,
-        addresses=addresses,
+        addresses=_addresses(cluster),
         proxied=cluster.proxied,
         settings=cluster.balancer,
-    ).files(api)
+    )
+    if not balancer.addresses:
+        is_all = set(servers) <= set(answering)
+        name = _servers_alias(cluster.name) if is_all else answering[0]
+        return balancer.files(nginx.Forward(port=API_PORT, name=name))
+    hosts = tuple(balancer.addresses[name] for name in servers)
+    standby = frozenset(balancer.addresses[name] for name in servers if name not in answering)
+    return balancer.files(nginx.Forward(port=API_PORT, hosts=hosts, standby=standby))
+
+
+def _addresses(cluster: Cluster) -> Mapping[str, str]:
+    if not cluster.has_fixed_addresses:
+        return {}
+    return {node.name: node.container.address or "" for node in cluster.nodes}

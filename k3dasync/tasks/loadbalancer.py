@@ -58,17 +58,13 @@ class BalanceServers:
 
 
 def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
-    """Yield the load balancer's tasks, if there is one.
-
-    On a network without fixed addresses it resolves the servers' common name at each connection
-    and there is nothing to switch.
-    """
+    """Yield the load balancer's tasks, if there is one."""
     node = cluster.loadbalancer
     if node is None:
         return
     yield _node.create(cluster, node)
     yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
-    if len(cluster.servers) > 1 and cluster.has_fixed_addresses:
+    if len(cluster.servers) > 1:
         yield BalanceServers(
             name=node.name,
             cluster=cluster,

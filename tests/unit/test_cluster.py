@@ -130,16 +130,26 @@ def test_every_node_has_its_own_fixed_address() -> None:
 
 
 def test_dynamic_addresses_use_names() -> None:
-    """On a network without fixed addresses the load balancer resolves the servers' alias."""
+    """Without fixed addresses the load balancer resolves a server's name, then that of all."""
     cluster = decided(HA, is_external=True, fixed=False)
     balancer = cluster.loadbalancer
     assert balancer is not None
-    config = balancer.container.files[0].content.decode()
+    names = [server.name for server in cluster.servers]
+    first, some, every = (
+        files[0].content.decode()
+        for files in (
+            balancer.container.files,
+            balancer_files(cluster, names[1:]),
+            balancer_files(cluster, names),
+        )
+    )
 
     assert cluster.network is None
     assert ("k3d-dev-servers",) == cluster.servers[1].container.aliases
-    assert "resolver 127.0.0.11" in config
-    assert "k3d-dev-servers:6443" in config
+    assert "resolver 127.0.0.11" in first
+    assert "default k3d-dev-server-0:6443;" in first
+    assert "default k3d-dev-server-1:6443;" in some
+    assert "default k3d-dev-servers:6443;" in every
 
 
 def test_joining_servers_come_in_when_they_run_and_share_when_they_are_ready() -> None:

@@ -122,6 +122,20 @@ async def test_every_connection_is_answered_after_a_create(wait: WaitLevel) -> N
 
 
 @virtual_time
+@pytest.mark.parametrize("wait", [level for level in WAITS if level is not WaitLevel.NONE])
+async def test_every_connection_is_answered_without_fixed_addresses(wait: WaitLevel) -> None:
+    """On a network whose subnet no user has configured, while the last server never comes up."""
+    keeps_joining = NodeFault(node=LAST, stage=Stage.JOINED, trouble=NodeTrouble.STALL)
+    orders = () if wait.waits_for_every_node else (keeps_joining,)
+    async with world(*orders) as one:
+        one.runtime.add_foreign_network("theirs")
+        await one.create(spec(wait, network="theirs"))
+        await anyio.sleep(5)
+
+        assert 100 == await one.connect()
+
+
+@virtual_time
 async def test_at_quorum_the_load_balancer_uses_those_that_are_ready() -> None:
     """The rest stands by, so that no connection meets it while it joins."""
     async with world() as one:
