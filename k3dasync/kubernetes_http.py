@@ -39,11 +39,12 @@ WATCH_SILENCE = WATCH_SECONDS + 15.0
 """Without a byte for so long the other end is gone: it should have ended the watch."""
 
 _GROUPS = {
-    Kind.ADDON: ("k3s.cattle.io/v1", "addons"),
-    Kind.CHART: ("helm.cattle.io/v1", "helmcharts"),
-    Kind.JOB: ("batch/v1", "jobs"),
-    Kind.DEPLOYMENT: ("apps/v1", "deployments"),
-    Kind.DAEMONSET: ("apps/v1", "daemonsets"),
+    Kind.ADDON: ("apis/k3s.cattle.io/v1", "addons"),
+    Kind.CHART: ("apis/helm.cattle.io/v1", "helmcharts"),
+    Kind.JOB: ("apis/batch/v1", "jobs"),
+    Kind.DEPLOYMENT: ("apis/apps/v1", "deployments"),
+    Kind.DAEMONSET: ("apis/apps/v1", "daemonsets"),
+    Kind.POD: ("api/v1", "pods"),
 }
 
 ObjectT = TypeVar("ObjectT", bound=NodeStatus | Workload)
@@ -125,7 +126,7 @@ class KubernetesHttp:
 
     def workloads(self, kind: Kind) -> AbstractAsyncContextManager[AsyncIterator[Workloads]]:
         version, name = _GROUPS[kind]
-        path = f"/apis/{version}/namespaces/{NAMESPACE}/{name}"
+        path = f"/{version}/namespaces/{NAMESPACE}/{name}"
         return self._follow(_Collection(path, name, partial(workload, kind)))
 
     @asynccontextmanager

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     JOB = "job"
     DEPLOYMENT = "deployment"
     DAEMONSET = "daemonset"
+    POD = "pod"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +104,27 @@ def _daemonset(found: Mapping[str, Any]) -> _Read:
     return _is_observed(found) and has >= wanted, f"{has} of {wanted} pods are available", ""
 
 
+def _pod(found: Mapping[str, Any]) -> _Read:
+    status = found.get("status") or {}
+    is_available = status.get("phase") == "Succeeded" or _is(status, "Ready")
+    containers = ("initContainerStatuses", "containerStatuses")
+    states = [one.get("state") or {} for key in containers for one in status.get(key) or []]
+    for waiting in (state.get("waiting") or {} for state in states):
+        if waiting.get("reason", "") not in _USUAL:
+            words = (waiting["reason"], waiting.get("message"))
+            return is_available, ": ".join(word for word in words if word), ""
+    return is_available, _message(status, "PodScheduled", "False"), ""
+
+
+_USUAL = {"", "ContainerCreating", "PodInitializing"}
+"""What the containers of every pod wait for at first."""
 _READERS = {
     Kind.ADDON: _addon,
     Kind.CHART: _chart,
     Kind.JOB: _job,
     Kind.DEPLOYMENT: _deployment,
     Kind.DAEMONSET: _daemonset,
+    Kind.POD: _pod,
 }
 
 
@@ -194,6 +210,15 @@ def lacking_workloads(*kinds: Workloads) -> list[str]:
         for workloads in kinds
         for name, one in sorted(workloads.items())
         if not one.is_available
+    ]
+
+
+def pod_troubles(pods: Workloads) -> list[str]:
+    """Return what keeps pods from running, in words; the objects they are of say less of it."""
+    return [
+        f"{Kind.POD} {name}: {pod.reason}"
+        for name, pod in sorted(pods.items())
+        if pod.reason and not pod.is_available
     ]
 
 

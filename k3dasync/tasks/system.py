@@ -87,12 +87,16 @@ class AwaitSystem:
 
     async def _until_none(self, context: Context, lacking: Callable[[], Sequence[str]]) -> None:
         def waiting() -> None:
-            found = lacking()
-            more = [f"{len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else []
-            on = "; ".join((*found[:_MOST_TOLD], *more))
+            troubles = workloads.pod_troubles(_seen(context.watch, Kind.POD))
+            on = "; ".join((*_most(lacking()), *_most(troubles)))
             context.report.waiting(context.watch.with_trouble(on, self.involved))
 
         await context.watch.until(lambda: not lacking(), involved=self.involved, waiting=waiting)
+
+
+def _most(found: Sequence[str]) -> Sequence[str]:
+    more = [f"{len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else []
+    return (*found[:_MOST_TOLD], *more)
 
 
 def _seen(watch: ClusterWatch, kind: Kind) -> Workloads:

@@ -69,7 +69,7 @@ def test_all_returns_when_kube_system_is_available(cli: Cli, own_name: str) -> N
     assert 0 == created.code, created.err
     deployments = {"coredns", "local-path-provisioner", "metrics-server", "traefik"}
     assert deployments == set(workloads(cli, own_name, Kind.DEPLOYMENT))
-    for kind in Kind:
+    for kind in set(Kind) - {Kind.POD}:  # which the stand-in has none of
         found = workloads(cli, own_name, kind).values()
         assert found
         assert all(one.is_available for one in found), found

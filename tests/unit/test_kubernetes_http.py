@@ -69,7 +69,7 @@ class Api:
         if request.path == "/readyz":
             is_client = request.transport.get_extra_info("peercert")
             return web.Response(status=self.status if is_client else 401)
-        if request.path == "/api/v1/nodes" or request.path.startswith("/apis/"):
+        if request.path == "/api/v1/nodes" or "/namespaces/" in request.path:
             return web.json_response(self.listed, status=self.status)
         return web.Response(status=self.status, text="says\nthe server")
 
@@ -349,6 +349,7 @@ async def test_workloads_are_listed_and_then_watched(api: Api) -> None:
         (Kind.ADDON, "/apis/k3s.cattle.io/v1/namespaces/kube-system/addons"),
         (Kind.CHART, "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"),
         (Kind.JOB, "/apis/batch/v1/namespaces/kube-system/jobs"),
+        (Kind.POD, "/api/v1/namespaces/kube-system/pods"),
         (Kind.DAEMONSET, "/apis/apps/v1/namespaces/kube-system/daemonsets"),
     ],
 )

@@ -29,7 +29,7 @@ from k3dasync.operations.create import create
 from k3dasync.runtime import File
 from k3dasync.spec import ClusterSpec, WaitLevel
 from k3dasync.watch import SETTLED_AFTER
-from k3dasync.workloads import Kind
+from k3dasync.workloads import Kind, Workload
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
@@ -279,6 +279,25 @@ async def test_all_says_what_is_lacking_when_time_is_up() -> None:
 
         assert 124 == caught.value.exit_code
         assert one.runtime.is_empty()
+
+
+@virtual_time
+async def test_all_says_what_keeps_pods_from_running() -> None:
+    """A deployment only says that it has too few; its pod knows why."""
+    order = NodeFault(node="*-server-0", stage=Stage.AVAILABLE, trouble=NodeTrouble.STALL)
+    pod = Workload(
+        kind=Kind.POD, name="coredns-1", is_available=False, reason="ErrImagePull: no such host"
+    )
+    async with world(order) as one:
+
+        class Note:
+            def write(self, event: AnyEvent) -> None:
+                if isinstance(event, events.TaskStarted) and event.task == "system:dev":
+                    one.store.note(pod)
+
+        wanted = spec(WaitLevel.ALL, servers=1, agents=0, timeout=60.0)
+        with pytest.raises(K3dAsyncError, match="pod coredns-1: ErrImagePull: no such host"):
+            await create(wanted, backend=backend_of(one.runtime), sinks=(one.keeper, Note()))
 
 
 @virtual_time

@@ -12,6 +12,7 @@ from k3dasync.workloads import (
     lacking_addons,
     lacking_jobs,
     lacking_workloads,
+    pod_troubles,
     staging_folder,
     workload,
 )
@@ -31,6 +32,12 @@ def condition(kind: str, status: str, message: str = "") -> dict[str, str]:
 
 def status(*conditions: dict[str, str], **fields: Any) -> dict[str, Any]:
     return {"conditions": list(conditions), "observedGeneration": 1, **fields}
+
+
+def waits(reason: str, message: str = "") -> dict[str, Any]:
+    running: dict[str, Any] = {"state": {"running": {}}}
+    waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
+    return status(initContainerStatuses=[running], containerStatuses=[running, waiting])
 
 
 READ = [
@@ -136,6 +143,33 @@ READ = [
         (True, "3 of 3 pods are available", ""),
         id="daemonset available",
     ),
+    pytest.param(
+        Kind.POD,
+        thing(status=status(condition("Ready", "True"), phase="Running")),
+        (True, "", ""),
+        id="pod that runs",
+    ),
+    pytest.param(
+        Kind.POD,
+        thing(status=status(condition("Ready", "False"), phase="Succeeded")),
+        (True, "", ""),
+        id="pod of a job that is done",
+    ),
+    pytest.param(
+        Kind.POD,
+        thing(status=status(condition("PodScheduled", "False", "0/1 nodes are available"))),
+        (False, "0/1 nodes are available", ""),
+        id="pod without a node",
+    ),
+    pytest.param(
+        Kind.POD, thing(status=waits("ContainerCreating")), (False, "", ""), id="pod that begins"
+    ),
+    pytest.param(
+        Kind.POD,
+        thing(status=waits("ImagePullBackOff", "no such host")),
+        (False, "ImagePullBackOff: no such host", ""),
+        id="pod without its image",
+    ),
 ]
 
 
@@ -226,3 +260,14 @@ def test_what_runs_is_lacking_until_it_is_available() -> None:
         f"deployment coredns to be available: {TOO_FEW}",
         "daemonset svclb to be available",
     ] == lacking_workloads({"coredns": coredns, "a": other}, {"svclb": ports})
+
+
+def test_what_keeps_pods_from_running_is_told() -> None:
+    """Of those that run, or have only begun, there is nothing to tell."""
+    begun = Workload(kind=Kind.POD, name="begun", is_available=False)
+    stuck = Workload(kind=Kind.POD, name="stuck", is_available=False, reason="ErrImagePull: no")
+    ready = Workload(kind=Kind.POD, name="ready", is_available=True, reason="CrashLoopBackOff")
+
+    assert ["pod stuck: ErrImagePull: no"] == pod_troubles(
+        {one.name: one for one in (begun, stuck, ready)}
+    )
