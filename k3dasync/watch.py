@@ -29,7 +29,10 @@ CRASH_LIMIT = 3
 back after 0.1, 0.2 and 0.4 s, so this takes about a second."""
 JOINER_CRASH_LIMIT = 8
 """Older k3s exits when etcd refuses it as a member, and comes back by itself: up to 5 times with
-two joiners at once. Joins are gated here, so this is only reached by something else."""
+two joiners at once. Joins are gated here, so this is hardly ever reached."""
+_REFUSAL = "etcdserver: "
+"""How etcd's refusals begin in k3s's fatal line: `too many learner members in cluster`, `unhealthy
+cluster`. Whatever else makes a joiner exit will not pass."""
 SETTLED_AFTER = 10.0
 """Seconds without an exit that are no crash-loop: the engine's own rule, after which its restart
 policy begins with the shortest delay again (moby, restartmanager). A k3s that cannot start exits
@@ -254,19 +257,22 @@ class ClusterWatch:
         self._tell()
 
     async def _judge(self, name: str, exits: _Exits) -> None:
-        limit = JOINER_CRASH_LIMIT if name in self._joiners else CRASH_LIMIT
-        if name in self._lost or (exits.count < limit and not exits.is_oom):
+        if name in self._lost or (exits.count < CRASH_LIMIT and not exits.is_oom):
             return
         try:
             log = await self._runtime.logs(name, tail=40)
         except K3dAsyncError:
             log = ()
+        words = last_words(log)
+        is_refused = name in self._joiners and any(_REFUSAL in line for line in words)
+        if is_refused and exits.count < JOINER_CRASH_LIMIT and not exits.is_oom:
+            return
         error = NodeCrashed(
             name,
             exits=exits.count,
             exit_code=exits.exit_code,
             oom=exits.is_oom,
-            log=last_words(log),
+            log=words,
         )
         self._lose(name, error)
 

@@ -165,6 +165,20 @@ async def test_a_server_that_crash_loops_is_no_part_of_a_quorum(stage: Stage) ->
 
 
 @virtual_time
+@pytest.mark.parametrize(
+    ("says", "exits"), [("no way", 3), ("ETCD join failed: etcdserver: unhealthy cluster", 8)]
+)
+async def test_a_joining_server_may_be_refused_more_often_than_it_may_crash(
+    says: str, exits: int
+) -> None:
+    """Etcd's refusal passes; whatever else makes a server exit does not."""
+    order = NodeFault(node=LAST, stage=Stage.STARTED, says=says)
+    async with world(order) as one:
+        with pytest.raises(K3dAsyncError, match=f"{exits} times"):
+            await one.create(spec(WaitLevel.QUORUM))
+
+
+@virtual_time
 async def test_a_server_that_is_slow_to_join_does_not_keep_a_quorum_waiting() -> None:
     """It runs and does not exit: ten seconds of that are enough."""
     order = NodeFault(node=LAST, stage=Stage.JOINED, trouble=NodeTrouble.STALL)
