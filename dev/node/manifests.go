@@ -68,10 +68,10 @@ func (s *server) inCharge() bool { return s.etcd == nil || s.etcd.isLeader() }
 
 func (s *server) stageManifests() error {
 	for _, b := range bundledManifests {
-		if s.cfg.disabled[b.component] {
+		file := s.cfg.serverDir("manifests", filepath.FromSlash(b.path))
+		if s.cfg.disables(file) {
 			continue
 		}
-		file := s.cfg.serverDir("manifests", filepath.FromSlash(b.path))
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			return err
 		}
@@ -80,6 +80,20 @@ func (s *server) stageManifests() error {
 		}
 	}
 	return nil
+}
+
+// disables says whether a manifest is disabled, by its own name or a folder's.
+func (c *config) disables(file string) bool {
+	below, err := filepath.Rel(c.serverDir("manifests"), strings.TrimSuffix(file, filepath.Ext(file)))
+	if err != nil {
+		return false
+	}
+	for _, part := range strings.Split(filepath.ToSlash(below), "/") {
+		if c.disabled[part] {
+			return true
+		}
+	}
+	return false
 }
 
 // applyManifests makes one pass over the folder. A manifest that fails does not
@@ -91,6 +105,11 @@ func (s *server) applyManifests() error {
 	}
 	var failed []string
 	for _, file := range files {
+		// k3s does not skip what is disabled: it deletes it, whoever has put it there.
+		if s.cfg.disables(file) {
+			_ = os.Remove(file)
+			continue
+		}
 		if err := s.applyManifest(file); err != nil {
 			failed = append(failed, fmt.Sprintf("failed to process %s: %v", file, err))
 		}

@@ -43,9 +43,10 @@ const appsPath = "/apis/apps/v1/namespaces/kube-system/"
 
 func TestWorkloadsOfKubeSystem(t *testing.T) {
 	t.Parallel()
-	s := newTestNode(t, "k3d-w-server-0", "127.1.8.1", "server", "--disable", "metrics-server,local-storage")
+	s := newTestNode(t, "k3d-w-server-0", "127.1.8.1", "server", "--disable", "metrics-server,local-storage,unwanted")
 	s.manifest("mine.yaml", "kind: ConfigMap\nmetadata:\n  name: mine\n  namespace: kube-system\ndata:\n  a: b\n")
 	s.manifest("other.yaml", "kind: Deployment\nmetadata:\n  name: mine\n")
+	s.manifest("unwanted.yaml", "kind: ConfigMap\nmetadata:\n  name: unwanted\n")
 	s.manifest("skipped.yaml", "kind: ConfigMap\nmetadata:\n  name: skipped\n")
 	s.manifest("skipped.yaml.skip", "")
 	s.start()
@@ -57,6 +58,9 @@ func TestWorkloadsOfKubeSystem(t *testing.T) {
 		delete(found, "other")
 		return exists && !other && allTrue(found, "ccm", "coredns", "mine", "rolebindings", "traefik")
 	})
+	if _, err := os.Stat(s.path("data", "server", "manifests", "unwanted.yaml")); !os.IsNotExist(err) {
+		t.Errorf("a manifest of a disabled name is still there: %v", err)
+	}
 	if code, o := s.get("/api/v1/namespaces/kube-system/configmaps/mine"); code != 200 || stringMap(o, "data")["a"] != "b" {
 		t.Errorf("the ConfigMap of a manifest: %d %v", code, o)
 	}

@@ -1,8 +1,5 @@
 """What simulated k3s deploys into its own namespace: manifests, a chart, and what they run."""
 
-from collections.abc import Iterator
-from posixpath import basename
-
 import anyio
 
 from k3dasync.fake.boot import Boot
@@ -33,9 +30,14 @@ async def deploy(boot: Boot, store: Datastore) -> None:
     """Apply every manifest in turn, then let what they run become available."""
     latency, files = boot.latency, boot.container.files
     await boot.spend(latency.stage)
-    for name in _bundled(boot):
-        files.setdefault(f"{FOLDER}/{name}", b"kind: List\n")
+    disabled = _disabled(boot)
+    for name in _BUNDLED:
+        if not _is_disabled(name, disabled):
+            files.setdefault(f"{FOLDER}/{name}", b"kind: List\n")
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/")):
+        if _is_disabled(path.removeprefix(f"{FOLDER}/"), disabled):
+            del files[path]
+            continue
         for name in addon_names([path]):
             addon = Workload(kind=Kind.ADDON, name=name, is_available=False, related=path)
             store.note(addon)
@@ -50,20 +52,20 @@ async def deploy(boot: Boot, store: Datastore) -> None:
         group.start_soon(_install, boot, store)
 
 
-def _bundled(boot: Boot) -> Iterator[str]:
-    """Yield the manifests that `--disable` does not name, by file or folder."""
+def _disabled(boot: Boot) -> frozenset[str]:
+    """Return what `--disable` names."""
     words = iter(boot.container.spec.command or ())
-    disabled: set[str] = set()
+    found: list[str] = []
     for word in words:
         flag, has_value, value = word.partition("=")
         if flag == "--disable":
-            disabled |= set((value if has_value else next(words, "")).split(","))
-    for name in _BUNDLED:
-        if not {name.partition("/")[0], basename(name).partition(".")[0]} & {
-            *disabled,
-            *(f"{one}.yaml" for one in disabled),
-        }:
-            yield name
+            found += (value if has_value else next(words, "")).split(",")
+    return frozenset(name.removesuffix(".yaml") for name in found)
+
+
+def _is_disabled(path: str, disabled: frozenset[str]) -> bool:
+    """Say whether a manifest is, by its file's name or a folder's."""
+    return not disabled.isdisjoint(path.removesuffix(".yaml").split("/"))
 
 
 def _run(store: Datastore, addon: str) -> None:

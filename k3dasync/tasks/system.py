@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import anyio
+
 from k3dasync import workloads
 from k3dasync.cluster import Cluster
 from k3dasync.graph import TaskId
@@ -13,6 +15,10 @@ from k3dasync.undo import NOTHING, Undo
 from k3dasync.watch import ClusterWatch
 from k3dasync.workloads import Kind, Workloads
 
+_LIST_AGAIN = 5.0
+"""Seconds after which the manifests that are still to be applied are looked for again: of those
+which are disabled k3s deletes the files (pkg/deploy), and nothing tells of that. It has applied
+all others within a second or two."""
 _MOST_TOLD = 3
 """Of what is waited for: more than that in one line, nobody reads."""
 
@@ -44,10 +50,6 @@ class AwaitSystem:
 
     async def run(self, context: Context) -> None:
         watch = context.watch
-        names = await self._addon_names(context)
-
-        def of_manifests() -> Sequence[str]:
-            return workloads.lacking_addons(names, _seen(watch, Kind.ADDON))
 
         def of_charts() -> Sequence[str]:
             charts, jobs = _seen(watch, Kind.CHART), _seen(watch, Kind.JOB)
@@ -57,22 +59,31 @@ class AwaitSystem:
             kinds = _seen(watch, Kind.DEPLOYMENT), _seen(watch, Kind.DAEMONSET)
             return workloads.lacking_workloads(*kinds)
 
-        await self._until_none(context, of_manifests)
+        await self._until_applied(context)
         await self._until_known(context, Kind.CHART, Kind.JOB)
         await self._until_none(context, of_charts)
         await self._until_known(context, Kind.DEPLOYMENT, Kind.DAEMONSET)
         await self._until_none(context, of_the_rest)
 
-    async def _addon_names(self, context: Context) -> frozenset[str]:
-        """Return the add-ons there will be: k3s makes one of each manifest on its disk."""
+    async def _until_applied(self, context: Context) -> None:
+        """Return when each manifest on the server's disk is an add-on that has been applied."""
         watch = context.watch
         await watch.until(
             lambda: workloads.staging_folder(_seen(watch, Kind.ADDON)) is not None,
             involved=self.involved,
             waiting=context.waiting("k3s to apply its manifests", self.involved),
         )
-        folder = workloads.staging_folder(_seen(watch, Kind.ADDON))
-        return workloads.addon_names(await context.runtime.list_files(self.server, folder or ""))
+        folder = workloads.staging_folder(_seen(watch, Kind.ADDON)) or ""
+        while True:
+            files = await context.runtime.list_files(self.server, folder)
+            names = workloads.addon_names(files)
+
+            def lacking(names: frozenset[str] = names) -> Sequence[str]:
+                return workloads.lacking_addons(names, _seen(watch, Kind.ADDON))
+
+            with anyio.move_on_after(_LIST_AGAIN):
+                await self._until_none(context, lacking)
+                return
 
     async def _until_known(self, context: Context, *kinds: Kind) -> None:
         watch = context.watch

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import anyio
@@ -13,6 +13,7 @@ from k3dasync.errors import K3dAsyncError
 from k3dasync.events import AnyEvent
 from k3dasync.fake import (
     Connector,
+    Cost,
     FakeRuntime,
     Faults,
     Latency,
@@ -334,6 +335,29 @@ async def test_all_knows_the_users_own_manifests() -> None:
         await create(wanted, backend=backend, sinks=(one.keeper, Put()))
 
         assert one.store.system[Kind.ADDON]["mine"].is_available
+
+
+@virtual_time
+async def test_all_does_not_wait_for_a_manifest_that_k3s_deletes() -> None:
+    """One of a disabled name is deleted from the disk, and nobody is told of that."""
+    arguments = (filtered.parse("--disable=zzz@server:*"),)
+    latency = Latency()
+    slow = replace(latency, node=replace(latency.node, apply=Cost(10.0)))
+    async with world(latency=slow) as one, anyio.create_task_group() as group:
+        folder = "/var/lib/rancher/k3s/server/manifests"
+        file = File(path=f"{folder}/zzz.yaml", content=b"kind: List\n")
+
+        class Put:
+            def write(self, event: AnyEvent) -> None:
+                if isinstance(event, events.TaskDone) and event.task.startswith("container:"):
+                    group.start_soon(one.runtime.write_files, "k3d-dev-server-0", [file])
+
+        backend = backend_of(one.runtime)
+        wanted = spec(WaitLevel.ALL, servers=1, agents=0, k3s_args=arguments)
+        await create(wanted, backend=backend, sinks=(one.keeper, Put()))
+
+        assert "zzz" not in one.store.system[Kind.ADDON]
+        assert any("manifest zzz to be applied" in on for on in one.waited_for("system:dev"))
 
 
 # ---- why it waits
