@@ -43,8 +43,8 @@ _SERVER = """\
 class Forward:
     """A port that is forwarded to the same port of others.
 
-    `hosts` are fixed addresses; unless it *is balanced*, the first takes all connections and the
-    rest stand by: a server that is still joining accepts connections before its API can answer.
+    `hosts` are fixed addresses; those on `standby` take connections only if no other does: a
+    server that is still joining accepts them before its API can answer.
     Or `name` is resolved at each connection: for networks without fixed addresses, where the
     engine's resolver knows the members' addresses after every restart, and several answers to one
     name fail over like several hosts.
@@ -54,7 +54,7 @@ class Forward:
     protocol: str = "tcp"
     hosts: tuple[str, ...] = ()
     name: str = ""
-    is_balanced: bool = True
+    standby: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -76,8 +76,8 @@ def config(forwards: Sequence[Forward], settings: BalancerSettings = _USUAL) -> 
 
 def _by_address(forward: Forward) -> Iterator[str]:
     yield f"  upstream {forward.key} {{\n"
-    for index, host in enumerate(forward.hosts):
-        standby = "" if forward.is_balanced or index == 0 else " backup"
+    for host in forward.hosts:
+        standby = " backup" if host in forward.standby else ""
         # max_fails=0: one probe that came before its server must not black that out for 10 s.
         yield f"    server {host}:{forward.port} max_fails=0{standby};\n"
     yield "  }\n"

@@ -304,6 +304,9 @@ class Runtime(EngineReader, Protocol):
     async def read_file(self, name: str, path: str) -> bytes:
         """Return a file's content; raises NotFound if container or file is not there."""
 
+    async def list_files(self, name: str, folder: str) -> Sequence[str]:
+        """Return the paths of the files below a folder; raises NotFound if that is not there."""
+
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         """Return the last lines a container wrote."""
 

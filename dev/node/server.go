@@ -81,9 +81,6 @@ func (s *server) bringUp(base time.Time) error {
 	}
 	s.setPhase(phaseAPI)
 	s.cfg.faults.reach(stageAPI)
-	if s.store != nil {
-		s.applyManifests()
-	}
 	sleepUntil(base, times.up)
 	infof("k3s is up and running")
 	if s.store != nil {
@@ -96,9 +93,6 @@ func (s *server) bringUp(base time.Time) error {
 func (s *server) announce() error {
 	file, err := writeKubeconfig(s.cfg, s.pki)
 	if err != nil {
-		return err
-	}
-	if err := writeManifest(s.cfg); err != nil {
 		return err
 	}
 	infof("Node token is available at %s", s.cfg.serverDir("token"))
@@ -121,6 +115,8 @@ func (s *server) startAPI() error {
 		time.Sleep(s.cfg.times.learnerPoll)
 	}
 	go s.superviseNodes()
+	go s.superviseWorkloads()
+	go s.deployManifests(time.Now())
 	return nil
 }
 

@@ -61,3 +61,12 @@ def single_file(archive: tarfile.TarFile, path: str) -> tuple[bytes | None, str]
         return None, ""
     content = archive.extractfile(entry)
     return (b"" if content is None else content.read()), ""
+
+
+def file_paths(archive: tarfile.TarFile, folder: str) -> Sequence[str]:
+    """Return the paths of the files in the archive of a *folder*, whose name is their first part.
+
+    Links count as files: whoever reads one finds what it points to.
+    """
+    inside = (entry.name for entry in archive if entry.isfile() or entry.issym() or entry.islnk())
+    return sorted(posixpath.join(folder, name.partition("/")[2]) for name in inside)

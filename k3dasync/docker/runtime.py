@@ -353,6 +353,13 @@ class DockerRuntime:
                 break
         raise EngineError("read", f"file {path} of {name}", "it is no file")
 
+    async def list_files(self, name: str, folder: str) -> Sequence[str]:
+        container = self._engine.docker.containers.container(name)
+        with self._asking("list", f"folder {folder} of {name}"):
+            found = await container.get_archive(folder)
+        with found:
+            return archive.file_paths(found, folder)
+
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         with self._asking("read the log of", f"container {name}"):
             container = self._engine.docker.containers.container(name)

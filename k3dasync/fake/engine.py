@@ -307,6 +307,16 @@ class FakeRuntime(Laboratory):
                 raise NotFound("read", f"file {path} of {name}", words)
             return container.files[path]
 
+    async def list_files(self, name: str, folder: str) -> Sequence[str]:
+        async with self._calls.read("list_files", name):
+            await self._spend(self.latency.engine.copy)
+            container = self._machine.inventory.container("list", name)
+            found = sorted(path for path in container.files if path.startswith(f"{folder}/"))
+            if not found:
+                words = f"Could not find the file {folder} in container {name}"
+                raise NotFound("list", f"folder {folder} of {name}", words)
+            return found
+
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         async with self._calls.read("logs", name):
             await self._spend(self.latency.engine.read)

@@ -385,5 +385,5 @@ class _Planner:
         # One that does not run yet would hold a probe for nginx's whole connect timeout.
         api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))
         if not addresses:
-            api = nginx.Forward(port=API_PORT, name=servers_alias(self.spec.name))
+            api = nginx.Forward(port=API_PORT, name=servers[0])
         return balancer.files(api)

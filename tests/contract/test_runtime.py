@@ -492,6 +492,7 @@ async def test_what_is_absent_is_not_found(bench: Bench) -> None:
         bench.runtime.inspect_container(name),
         bench.runtime.logs(name, tail=1),
         bench.runtime.read_file(name, "/etc/hostname"),
+        bench.runtime.list_files(name, "/etc"),
         bench.runtime.write_files(name, [File(path="/etc/x", content=b"")]),
     ):
         with pytest.raises(NotFound, match=name):
@@ -611,6 +612,28 @@ async def test_an_absent_file_is_not_found(bench: Bench) -> None:
 
     with pytest.raises(NotFound, match="/output/kubeconfig"):
         await bench.runtime.read_file(spec.name, "/output/kubeconfig.yaml")
+
+
+async def test_the_files_below_a_folder(bench: Bench) -> None:
+    """All of them by their paths, those in folders inside too; nothing else."""
+    paths = ["/opt/here/a.yaml", "/opt/here/inside/b.yaml", "/opt/other/c.yaml"]
+    files = tuple(File(path=path, content=b"x") for path in paths)
+    spec = bench.spec(await bench.network(), files=files)
+    await bench.runtime.create_container(spec)
+    before = await bench.runtime.list_files(spec.name, "/opt/here")
+    await bench.runtime.start_container(spec.name)
+
+    assert paths[:2] == list(before)
+    assert before == await bench.runtime.list_files(spec.name, "/opt/here")
+
+
+async def test_an_absent_folder_is_not_found(bench: Bench) -> None:
+    """The error names it."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(NotFound, match="/opt/nowhere"):
+        await bench.runtime.list_files(spec.name, "/opt/nowhere")
 
 
 async def test_the_last_lines_of_a_log(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import k3dasync
 ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"__init__", "errors", "images"},
+    {"__init__", "errors", "images", "workloads"},
     {
         "streams",
         "plugins",
