@@ -28,6 +28,8 @@ LABEL_API_HOST = "k3d.server.api.host"
 LABEL_API_IP = "k3d.server.api.hostIP"
 LABEL_API_PORT = "k3d.server.api.port"
 LABEL_INIT = "k3d.server.init"
+LABEL_STATIC_IP = "k3d.node.staticIP"
+LABEL_NETWORK_RANGE = "k3d.cluster.network.iprange"
 LABEL_RUN = "k3dasync.run"
 
 

@@ -119,6 +119,7 @@ class Container:
     def detail(self) -> ContainerDetail:
         """Return it as an inspection does."""
         since = None if self.started is None else timedelta(seconds=self.started)
+        network = self.network.name if self.network else self.spec.network
         return ContainerDetail(
             state=self.shown(),
             exit_code=self.exit_code,
@@ -130,6 +131,14 @@ class Container:
             bindings=self.spec.ports,
             image_id=f"sha256:{self.spec.image}",
             started_at="" if since is None else (_EPOCH + since).isoformat(),
+            entrypoint=self.spec.entrypoint or (),
+            restart_policy="unless-stopped",
+            extra_hosts=self.spec.extra_hosts,
+            host_pid_mode=self.spec.host_pid_mode,
+            ulimits=self.spec.ulimits,
+            memory=self.spec.memory,
+            gpus=self.spec.gpus,
+            fixed_addresses={network: self.spec.address} if self.spec.address else {},
         )
 
     def lose_tmpfs(self) -> None:

@@ -1,6 +1,7 @@
 """GPUs, as docker has them: `all`, a number, or `KEY=VALUE{,KEY=VALUE}` in CSV."""
 
 import csv
+import io
 from dataclasses import dataclass
 
 from k3dasync.errors import InvalidSyntax
@@ -18,6 +19,22 @@ class GpuRequest:
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ("gpu",)
     options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        count = "all" if self.count < 0 else str(self.count)
+        fields = {
+            "driver": self.driver,
+            "count": "" if self.devices else count,
+            "device": ",".join(self.devices),
+            "capabilities": ",".join(one for one in self.capabilities if one != "gpu"),
+            "options": ",".join(f"{key}={value}" for key, value in self.options),
+        }
+        given = [f"{key}={value}" for key, value in fields.items() if value]
+        if given == [f"count={count}"]:
+            return count
+        written = io.StringIO()
+        csv.writer(written, lineterminator="").writerow(given)
+        return written.getvalue()
 
 
 def parse(text: str) -> GpuRequest:

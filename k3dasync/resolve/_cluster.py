@@ -20,8 +20,10 @@ from k3dasync.cluster import (
     LABEL_INIT,
     LABEL_NETWORK,
     LABEL_NETWORK_EXTERNAL,
+    LABEL_NETWORK_RANGE,
     LABEL_ROLE,
     LABEL_RUN,
+    LABEL_STATIC_IP,
     LABEL_TOKEN,
     ApiChoice,
     Cluster,
@@ -173,7 +175,7 @@ class _Planner:
             LABEL_TOKEN: self.token,
             **self._volume_labels(),
             LABEL_NETWORK: self.network.name,
-            "k3d.cluster.network.iprange": self.network.subnet,
+            LABEL_NETWORK_RANGE: self.network.subnet,
             LABEL_NETWORK_EXTERNAL: "true" if self.network.is_external else "false",
             "k3d.server.loadbalancer": (
                 loadbalancer_name(self.spec.name) if self.spec.loadbalancer else ""
@@ -192,7 +194,7 @@ class _Planner:
         if several:
             labels[LABEL_INIT] = "true" if is_init else "false"
         if address := addresses.get(name):
-            labels["k3d.node.staticIP"] = address
+            labels[LABEL_STATIC_IP] = address
         command = ["server", *self.extras[name].arguments]
         if several and is_init:
             command.append("--cluster-init")

@@ -206,8 +206,7 @@ def test_a_variant_is_the_standin_with_other_settings(
             first.stderr,
         )
         variant, standin = (
-            engine.call("GET", f"/images/{image}/json")
-            for image in (f"{PREFIX}/node:{name}", NODE)
+            engine.call("GET", f"/images/{image}/json") for image in (f"{PREFIX}/node:{name}", NODE)
         )
         assert {*standin["Config"]["Env"], 'A=b "c" \\d', "B=1"} == set(variant["Config"]["Env"])
         assert standin["RootFS"] == variant["RootFS"]
