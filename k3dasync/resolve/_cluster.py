@@ -170,7 +170,7 @@ class _Planner:
             **self.extras[name].labels,
             **self.base,
             LABEL_ROLE: role,
-            **({LABEL_HOST_ALIASES: json.dumps(aliases)} if aliases else {}),
+            **({LABEL_HOST_ALIASES: json.dumps(aliases, separators=(",", ":"))} if aliases else {}),
             "k3d.cluster.url": f"https://{self._first}:{API_PORT}",
             LABEL_TOKEN: self.token,
             **self._volume_labels(),
