@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-TIMEOUT = 120.0
+TIMEOUT = 60.0
 """Seconds for one answer, and for one line of a log that is followed."""
 
 

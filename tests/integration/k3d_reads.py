@@ -119,10 +119,10 @@ class Cluster:
         return next((node for node in self.nodes if node.is_init), None)
 
 
-def clusters(api: DockerApi) -> dict[str, list[Node]]:
+def clusters(api: DockerApi, *labels: str) -> dict[str, list[Node]]:
     """List clusters: nodes of the roles that make one, grouped by their label."""
     found: dict[str, list[Node]] = {}
-    for one in nodes(api):
+    for one in nodes(api, *labels):
         if one.role in ("server", "agent", "loadbalancer"):
             found.setdefault(one.cluster, []).append(one)
     return found
