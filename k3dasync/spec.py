@@ -8,12 +8,15 @@ from typing import TypeVar
 
 import msgspec
 
+from k3dasync import registries_yaml
 from k3dasync.addresses import refuse_special
 from k3dasync.errors import InvalidSyntax, SpecError
-from k3dasync.grammar import ports, volumes, words
+from k3dasync.grammar import exposure, ports, registries, volumes, words
 from k3dasync.grammar.balancer import BalancerSettings
+from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S, is_channel
 
@@ -46,10 +49,52 @@ class ApiPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int | None = None
 
 
+class RegistryProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The registry whose images a registry hands on and keeps: `https://registry-1.docker.io`."""
+
+    remote_url: str
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"RegistryProxy({self.remote_url!r})"
+
+
+class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A registry to be made with the cluster; None lets us choose, the name after the cluster's.
+
+    `volumes` are mappings as for nodes, without filters. With `enforce_port_match` it listens in
+    its container where it is published on the host, so that images have one name everywhere.
+    """
+
+    name: str | None = None
+    exposure: Exposure = Exposure()
+    image: str | None = None
+    proxy: RegistryProxy | None = None
+    volumes: tuple[str, ...] = ()
+    enforce_port_match: bool = False
+
+
+class Datastore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A datastore outside the cluster, in k3s's words; the files are the client's, PEM.
+
+    `endpoint` may hold a password, so it is never shown.
+    """
+
+    endpoint: str
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+
+    def __repr__(self) -> str:
+        return "Datastore(***)"
+
+
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cluster as asked for, defaults included.
 
     `timeout` in seconds, None means no limit; memory in bytes a node, 0 means no limit.
+    `registry` is made, `registries` are there; `registry_config` is the text of a registries.yaml.
     """
 
     name: str = DEFAULT_NAME
@@ -60,6 +105,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     subnet: str | None = None
     token: str | None = None
     api_port: ApiPort = ApiPort()
+    datastore: Datastore | None = None
     loadbalancer: bool = True
     rollback: bool = True
     wait: WaitLevel = WaitLevel.NODES
@@ -81,6 +127,9 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     runtime_labels: tuple[Filtered, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()
     host_aliases: tuple[HostAlias, ...] = ()
+    registry: RegistrySpec | None = None
+    registries: tuple[RegistryReference, ...] = ()
+    registry_config: str = ""
 
     def __repr__(self) -> str:
         return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
@@ -135,9 +184,29 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         if 0 < size < LEAST_MEMORY:
             raise SpecError(f"{flag} is {size} bytes, and the engine takes no less than 6m")
     _check_grammars(spec)
+    _check_registries(spec)
+    if spec.datastore is not None:
+        _check_datastore(spec.datastore)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
     return spec
+
+
+def _check_datastore(store: Datastore) -> None:
+    """Raise SpecError if k3s could not use it; the endpoint is not quoted: it may hold a password.
+
+    A text without a scheme k3s takes for SQLite, silently.
+    """
+    scheme, colon, rest = store.endpoint.partition("://")
+    if not colon or not rest or not re.fullmatch(r"[a-z][a-z0-9+]*", scheme):
+        expected = "https://HOST:PORT (etcd), postgres://…, mysql://… or nats://…"
+        raise SpecError(f"--datastore-endpoint is not an address that k3s knows: {expected}")
+    if scheme == "sqlite":
+        raise SpecError("--datastore-endpoint: sqlite is a file in a server, not a datastore apart")
+    if re.search(r"\s", store.endpoint):
+        raise SpecError("--datastore-endpoint must be a word without blanks")
+    if bool(store.certfile) != bool(store.keyfile):
+        raise SpecError("--datastore-certfile and --datastore-keyfile belong together")
 
 
 def check_image(image: str, origin: str) -> str:
@@ -158,6 +227,19 @@ def _check_grammars(spec: ClusterSpec) -> None:
     for values, parse in asked:
         for one in values:
             read(one.origin, parse, one.value)
+
+
+def _check_registries(spec: ClusterSpec) -> None:
+    if (new := spec.registry) is not None:
+        if new.name is not None:
+            read("--registry-create", registries.parse_name, new.name)
+        if new.image is not None:
+            check_image(new.image, "the registry's image")
+        if new.proxy is not None:
+            registries_yaml.check_remote(new.proxy.remote_url)
+        for volume in new.volumes:
+            read("the registry's volume", volumes.parse, volume)
+    registries_yaml.check(spec.registry_config)
 
 
 GivenT = TypeVar("GivenT")
@@ -216,33 +298,8 @@ def parse_duration(text: str, flag: str = "--timeout") -> float | None:
 
 def parse_api_port(text: str) -> ApiPort:
     """Read `[HOST:]PORT`; an IPv6 address stands in brackets, `random` lets us choose."""
-    host, colon, port = text.strip().rpartition(":")
-    if colon and not host:
-        raise SpecError(f"--api-port {text!r}: expected [HOST:]PORT")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        if not _is_address(host):
-            raise SpecError(f"--api-port {text!r}: {host} is not an address")
-    elif ":" in host:
-        raise SpecError(f"--api-port {text!r}: an IPv6 address belongs in brackets")
-    elif host and not host.strip("0123456789.") and not _is_address(host):
-        # Libraries would take 6550 for the address 0.0.25.150.
-        raise SpecError(f"--api-port {text!r}: {host} is not an address, expected [HOST:]PORT")
-    return ApiPort(host or None, None if port == "random" else _port_number(port, text))
-
-
-def _port_number(text: str, whole: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise SpecError(f"--api-port {whole!r}: {text!r} is not a port, expected 1 to 65535")
-    return int(text)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    found = read("--api-port", exposure.parse, text.strip())
+    return ApiPort(found.host, found.port)
 
 
 def parse_subnet(text: str) -> str | None:

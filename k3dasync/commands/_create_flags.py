@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 from msgspec import UNSET, UnsetType
 
+from k3dasync.commands._datastore_flags import DatastoreFlags
+from k3dasync.commands._parameters import flag as _flag
+from k3dasync.commands._parameters import number as _number
+from k3dasync.commands._parameters import repeated as _list
+from k3dasync.commands._registry_flags import RegistryFlags
 from k3dasync.grammar import balancer, filtered, gpus, volumes
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
@@ -31,35 +36,8 @@ from k3dasync.spec import (
 ValueT = TypeVar("ValueT")
 GivenT = TypeVar("GivenT")
 _NOTHING_ASKED = ClusterSpec()
-
-
-def _flag(*names: str, env: str, help: str) -> Parameter:
-    return Parameter(name=names, help=help, env_var=env, negative="")
-
-
-def _number(*names: str, env: str, help: str) -> Parameter:
-    return Parameter(name=names, help=help, env_var=env, negative="", converter=_whole)
-
-
-def _list(*names: str, env: str, help: str) -> Parameter:
-    """Return a flag that is repeated, its values taken as they are and in their order."""
-    return Parameter(
-        name=names,
-        help=help,
-        env_var=env,  # its words, split at blanks: as k3d reads lists
-        negative="",
-        show_default=False,
-        consume_multiple=False,
-        allow_leading_hyphen=True,
-    )
-
-
-def _whole(_type: object, tokens: Sequence[Token]) -> int:
-    """Read a whole number; cyclopts itself would round 1.5 down."""
-    text = tokens[0].value
-    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(text)
+_NO_DATASTORE = DatastoreFlags()
+_NO_REGISTRIES = RegistryFlags()
 
 
 @Parameter(name="*")
@@ -103,6 +81,8 @@ class CreateFlags:
             help="[HOST:]PORT of the Kubernetes API on the engine's host.",
         ),
     ] = None
+    datastore: DatastoreFlags = _NO_DATASTORE
+    registries: RegistryFlags = _NO_REGISTRIES
     no_lb: Annotated[
         bool | None,
         _flag("--no-lb", env="K3D_OPTIONS_K3D_DISABLELOADBALANCER", help="No load balancer."),
@@ -263,9 +243,10 @@ class CreateFlags:
 
         Raises SpecError if it cannot be understood or built.
         """
-        return check(msgspec.structs.replace(base, **self._replaced(name), **self._added(base)))
+        changed = self._replaced(name, base) | self._added(base) | self.registries.on(base)
+        return check(msgspec.structs.replace(base, **changed))
 
-    def _replaced(self, name: str | None) -> dict[str, Any]:
+    def _replaced(self, name: str | None, base: ClusterSpec) -> dict[str, Any]:
         asked = {
             "name": _given(name),
             "servers": _given(self.servers),
@@ -275,6 +256,7 @@ class CreateFlags:
             "subnet": parse_subnet(self.subnet) if self.subnet else UNSET,
             "token": self.token or UNSET,
             "api_port": parse_api_port(self.api_port) if self.api_port else UNSET,
+            "datastore": self.datastore.on(base.datastore),
             "loadbalancer": _opposite(self.no_lb),
             "rollback": _opposite(self.no_rollback),
             "wait": _parsed(parse_wait, self.wait),

@@ -25,7 +25,7 @@ class Filtered:
 
     def __str__(self) -> str:
         value = re.sub(r"(\\*)@", lambda found: f"{2 * found[1]}\\@", self.value)
-        value = re.sub(r"\\+$", lambda found: 2 * found[0], value) if self.filters else value
+        value = re.sub(r"\\+\Z", lambda found: 2 * found[0], value) if self.filters else value
         return value + (f"@{';'.join(map(str, self.filters))}" if self.filters else "")
 
 

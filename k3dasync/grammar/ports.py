@@ -115,21 +115,22 @@ def _address(reader: Text) -> str:
 
 
 def _range(reader: Text) -> PortRange:
-    first = _port(reader)
+    first = read_port(reader)
     if not reader.take("-"):
         return PortRange(first, first)
     start = reader.at
-    last = _port(reader)
+    last = read_port(reader)
     if last < first:
         reader.at = start
         reader.fail(f"a port of at least {first}")
     return PortRange(first, last)
 
 
-def _port(reader: Text) -> int:
+def read_port(reader: Text, expected: str = "a port, 1 to 65535") -> int:
+    """Read a port's number from where the reader stands; InvalidSyntax says what was *expected*."""
     start = reader.at
-    digits = reader.need(r"\d+", "a port, 1 to 65535")
+    digits = reader.need(r"\d+", expected)
     if not 0 < int(digits[:6]) < 65536 or len(digits) > 5:
         reader.at = start
-        reader.fail("a port, 1 to 65535")
+        reader.fail(expected)
     return int(digits)

@@ -13,7 +13,7 @@ ULIMITS = (
 """The kernel's names, without their `RLIMIT_`; setrlimit(2)."""
 RESERVED = ("k3d.", "k3s.", "k3dasync.")
 """Labels from which the state of clusters is read."""
-_HOSTNAME = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+HOSTNAME = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 
 
@@ -87,9 +87,9 @@ def parse_host_alias(text: str) -> HostAlias:
         reader.at = 0
         reader.fail("an IP address, one of IPv6 in brackets")
     reader.need(":", "':' and a name")
-    names = [reader.need(_HOSTNAME, "a host's name")]
+    names = [reader.need(HOSTNAME, "a host's name")]
     while reader.take(","):
-        names.append(reader.need(_HOSTNAME, "a host's name"))
+        names.append(reader.need(HOSTNAME, "a host's name"))
     reader.end("the end, or ',' and another name")
     return HostAlias(address, tuple(names))
 

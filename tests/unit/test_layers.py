@@ -17,6 +17,7 @@ LAYERS: list[set[str]] = [
         "streams",
         "plugins",
         "channels",
+        "registries_yaml",
         "graph",
         "undo",
         "jsonlines",

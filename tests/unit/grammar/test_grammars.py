@@ -8,11 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k3dasync.errors import InvalidFilter, InvalidSyntax
-from k3dasync.grammar import filtered, filters, gpus, ports, volumes, words
+from k3dasync.grammar import (
+    exposure,
+    filtered,
+    filters,
+    gpus,
+    ports,
+    registries,
+    volumes,
+    words,
+)
+from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.filters import EVERY, Group, Members, NodeFilter, Range, Suffix
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.ports import PortMapping, PortRange, Protocol
+from k3dasync.grammar.registries import NewRegistry, RegistryReference
 from k3dasync.grammar.volumes import VolumeMapping
 from k3dasync.grammar.words import HostAlias, Ulimit
 
@@ -28,6 +39,10 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "host alias": words.parse_host_alias,
     "size": words.parse_size,
     "gpus": gpus.parse,
+    "exposure": exposure.parse,
+    "registry reference": registries.parse_reference,
+    "new registry": registries.parse_new,
+    "registry name": registries.parse_name,
 }
 ALPHABET = "abk03:;@,-*[]/.=\\ 1é\n\0servagntpoxydic"
 
@@ -146,6 +161,41 @@ def test_ulimits_are_read_as_they_are_printed(one: Ulimit) -> None:
 def test_host_aliases_are_read_as_they_are_printed(one: HostAlias) -> None:
     """Addresses of both families."""
     assert one == words.parse_host_alias(str(one))
+
+
+host_names = st.from_regex(r"[a-zA-Z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{1,8})?", fullmatch=True)
+exposures = st.builds(
+    Exposure,
+    st.none()
+    | st.ip_addresses().map(str)
+    | host_names.filter(lambda name: name.strip("0123456789.") != ""),
+    st.none() | st.integers(1, 65535),
+)
+
+
+@given(exposures)
+def test_exposures_are_read_as_they_are_printed(one: Exposure) -> None:
+    """Addresses of both families, names, our choice of the port."""
+    assert one == exposure.parse(str(one))
+
+
+@given(
+    st.builds(
+        RegistryReference,
+        host_names,
+        st.sampled_from(["", "http", "https"]),
+        st.lists(st.integers(1, 65535), max_size=2).map(tuple),
+    )
+)
+def test_registry_references_are_read_as_they_are_printed(one: RegistryReference) -> None:
+    """With and without protocol and ports."""
+    assert one == registries.parse_reference(str(one))
+
+
+@given(st.builds(NewRegistry, host_names, exposures))
+def test_new_registries_are_read_as_they_are_printed(one: NewRegistry) -> None:
+    """With and without where they are published."""
+    assert one == registries.parse_new(str(one))
 
 
 MEMBERS = Members(
@@ -364,3 +414,79 @@ def test_bad_gpus_are_refused(text: str) -> None:
     """Words that are no field, fields twice, and what contradicts itself."""
     with pytest.raises(InvalidSyntax, match="expected"):
         gpus.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5000", Exposure(None, 5000)),
+        ("random", Exposure()),
+        ("0.0.0.0:5000", Exposure("0.0.0.0", 5000)),
+        ("127.0.0.1:random", Exposure("127.0.0.1", None)),
+        ("my-host.example:5000", Exposure("my-host.example", 5000)),
+        ("random.example:5000", Exposure("random.example", 5000)),
+        ("[fd00::0001]:5000", Exposure("fd00::1", 5000)),
+    ],
+)
+def test_exposures(text: str, expected: Exposure) -> None:
+    """An address or a name, and a port or our choice."""
+    assert expected == exposure.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        *(("", 0), ("x", 0), (":5000", 0), ("0", 0), ("65536", 0), ("5000:", 0), ("h:", 2)),
+        *(("6550:6550", 0), ("[x]:1", 0), ("fd00::1:5000", 5), ("randomly", 0), ("1.2.3:5", 0)),
+    ],
+)
+def test_bad_exposures_are_refused_at_their_place(text: str, at: int) -> None:
+    """The place is that of the first character which has no meaning."""
+    error = refusal(exposure.parse, text)
+
+    assert error is not None
+    assert at == error.at
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("k3d-registry", "k3d-registry"),
+        ("k3d-registry:5000", "k3d-registry"),
+        ("registry.localhost:5000:5001", "registry.localhost"),
+        ("https://registry.localhost:5000", "registry.localhost"),
+    ],
+)
+def test_registry_references(text: str, name: str) -> None:
+    """Only the name counts."""
+    assert name == registries.parse_reference(text).name
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        *(("", 0), ("a_b", 1), ("http://", 7), ("ftp://a", 4), ("a:b", 2), ("a:1:2:3", 5)),
+        *((":5000", 0), ("a:0", 2), ("x" * 64, 63), ("a/b", 1)),
+    ],
+)
+def test_bad_registry_references_are_refused_at_their_place(text: str, at: int) -> None:
+    """No image's name could begin with them, or no port is there."""
+    error = refusal(registries.parse_reference, text)
+
+    assert error is not None
+    assert at == error.at
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("reg", NewRegistry("reg")),
+        ("reg:5000", NewRegistry("reg", Exposure(None, 5000))),
+        ("reg:random", NewRegistry("reg")),
+        ("reg.localhost:0.0.0.0:5000", NewRegistry("reg.localhost", Exposure("0.0.0.0", 5000))),
+        ("reg:[::1]:random", NewRegistry("reg", Exposure("::1", None))),
+    ],
+)
+def test_new_registries(text: str, expected: NewRegistry) -> None:
+    """A name, and where it is published."""
+    assert expected == registries.parse_new(text)
