@@ -73,11 +73,11 @@ def container(detail: Json, image: Json, node: str) -> Flat:
     }
 
 
-def network(found: Json) -> Flat:
-    """Read a network; where nothing was asked for, the engine has chosen."""
+def network(found: Json, *, has_subnet: bool) -> Flat:
+    """Read a network; without a subnet or range that was asked for, the engine has chosen."""
     asked = {key: found.get(key) for key in ("Name", "Driver", "Internal", "Attachable", "Options")}
     pools = found["IPAM"]["Config"] or []
-    pool = pools[0] if any(one.get("IPRange") for one in pools) else {}
+    pool = pools[0] if has_subnet or any(one.get("IPRange") for one in pools) else {}
     return {
         **dict(flat({**asked, "EnableIPv6": found.get("EnableIPv6")}, "Network")),
         **_labels(found["Labels"], "Network"),
@@ -92,7 +92,9 @@ def volume(found: Json) -> Flat:
     return {**dict(flat(asked, path)), **_labels(found["Labels"] or {}, path)}
 
 
-def cluster(api: DockerApi, name: str, network_name: str, volumes: Sequence[str]) -> Flat:
+def cluster(
+    api: DockerApi, name: str, network_name: str, volumes: Sequence[str], *, has_subnet: bool
+) -> Flat:
     """Return all that can be said of a cluster's parts, its own ids and addresses by name."""
     found: Flat = {}
     for one in api.labelled("containers/json", f"k3d.cluster={name}", all=1):
@@ -101,7 +103,7 @@ def cluster(api: DockerApi, name: str, network_name: str, volumes: Sequence[str]
         node = detail["Name"].removeprefix(f"/k3d-{name}-")
         found |= container(detail, image, node)
     net = api.get(f"networks/{network_name}")
-    found |= network(net)
+    found |= network(net, has_subnet=has_subnet)
     for each in volumes:
         found |= volume(api.get(f"volumes/{each}"))
     return {key: _named(net)(value) for key, value in found.items()}

@@ -31,6 +31,7 @@ class Wanted:
     api_port: int = 6550
     network: str | None = None
     is_network_external: bool = False
+    subnet: str | None = None
     image_volume: str | None = "k3d-{}-images"
     env: Mapping[str, Sequence[str]] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -61,6 +62,16 @@ class Wanted:
     def server_names(self) -> list[str]:
         return [f"server-{number}" for number in range(self.servers)]
 
+    def address(self, number: int) -> str:
+        """Return an address in its subnet of 256."""
+        return f"{str(self.subnet).rpartition('.')[0]}.{number}"
+
+    def static_address(self, node: str) -> str | None:
+        """Return a server's address, where a subnet was given; .2 is its tools container's."""
+        if not self.subnet or node not in self.server_names:
+            return None
+        return self.address(3 + self.server_names.index(node))
+
     @property
     def node_names(self) -> list[str]:
         """Return the last parts of the names, in the order in which k3d creates them."""
@@ -69,12 +80,14 @@ class Wanted:
 
 
 def network_body(wanted: Wanted) -> Json:
+    pool = {"Subnet": wanted.subnet, "Gateway": wanted.address(1)} if wanted.subnet else None
     return {
         "Name": wanted.network_name,
         "CheckDuplicate": True,
         "Driver": "bridge",
         "Options": {"com.docker.network.bridge.enable_ip_masquerade": "true"},
         "Labels": {"app": "k3d"},
+        **({"IPAM": {"Driver": "default", "Config": [pool]}} if pool else {}),
     }
 
 
@@ -108,6 +121,8 @@ def _labels(wanted: Wanted, node: str, network: Json) -> dict[str, str]:
     if role == "server":
         labels["k3d.server.api.host"] = labels["k3d.server.api.hostIP"] = wanted.api_ip
         labels["k3d.server.api.port"] = str(wanted.api_port)
+        if address := wanted.static_address(node):
+            labels["k3d.node.staticIP"] = address
         if wanted.servers > 1:
             labels["k3d.server.init"] = "true" if node == "server-0" else "false"
     return labels
@@ -169,6 +184,8 @@ def _host_config(wanted: Wanted, node: str) -> Json:
 
 def container_body(wanted: Wanted, node: str, network: Json) -> Json:
     """Return the create call of a node; *network* as the engine shows it."""
+    address = wanted.static_address(node)
+    endpoint = {"IPAMConfig": {"IPv4Address": address}} if address else {}
     body: Json = {
         "Hostname": f"k3d-{wanted.name}-{node}",
         "Image": wanted.balancer_image if node == "serverlb" else wanted.image,
@@ -176,7 +193,7 @@ def container_body(wanted: Wanted, node: str, network: Json) -> Json:
         "Labels": _labels(wanted, node, network),
         "ExposedPorts": {port: {} for port in _bindings(wanted, node)},
         "HostConfig": _host_config(wanted, node),
-        "NetworkingConfig": {"EndpointsConfig": {wanted.network_name: {}}},
+        "NetworkingConfig": {"EndpointsConfig": {wanted.network_name: endpoint}},
     }
     if node != "serverlb":
         body["Entrypoint"] = ["/bin/k3d-entrypoint.sh"]

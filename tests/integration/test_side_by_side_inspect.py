@@ -111,6 +111,13 @@ SHAPES = {
         {"servers": 2, "image_volume": "{name}-images"},
         external_volume=True,
     ),
+    "1+0, a network of another name": Shape(
+        (*API, "--network", "{name}-net"), {"network": "{name}-net"}
+    ),
+    "2+1, a subnet": Shape(
+        (*API, "-s", "2", "-a", "1", "--subnet", "{subnet}"),
+        {"servers": 2, "agents": 1, "subnet": "{subnet}"},
+    ),
     "1+1, no image volume": Shape(
         (*API, "-a", "1", "--no-image-volume"), {"agents": 1, "image_volume": None}
     ),
@@ -141,6 +148,12 @@ class Case:
     wanted: Wanted
     volumes: list[str]
 
+    def inspected(self, api: DockerApi) -> inspection.Flat:
+        """Return what the engine says of it."""
+        name, network = self.wanted.name, self.wanted.network_name
+        has_subnet = self.wanted.subnet is not None
+        return inspection.cluster(api, name, network, self.volumes, has_subnet=has_subnet)
+
 
 @pytest.fixture
 def case(
@@ -151,7 +164,13 @@ def case(
     port, other = free_ports(2)
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 1 kB\n")
-    words = {"name": own_name, "port": port, "other": other, "folder": tmp_path}
+    words = {
+        "name": own_name,
+        "port": port,
+        "other": other,
+        "folder": tmp_path,
+        "subnet": f"10.214.{secrets.randbelow(256)}.0/24",
+    }
     base = Wanted(
         name=own_name,
         image=cli.image,
@@ -181,7 +200,7 @@ def theirs_of(api: DockerApi, case: Case) -> inspection.Flat:
     wanted = case.wanted
     k3d_makes.make(api, wanted)
     try:
-        return inspection.cluster(api, wanted.name, wanted.network_name, case.volumes)
+        return case.inspected(api)
     finally:
         for node in wanted.node_names:
             api.delete(f"containers/k3d-{wanted.name}-{node}", force=1, v=1)
@@ -202,7 +221,7 @@ def test_only_what_is_in_the_table_differs(cli: Cli, api: DockerApi, case: Case)
     wanted = case.wanted
     created = cli.create(wanted.name, *case.flags)
     assert 0 == created.code, created.err
-    ours = inspection.cluster(api, wanted.name, wanted.network_name, case.volumes)
+    ours = case.inspected(api)
 
     found = {
         difference: [line.path for line in DIFFERENCES if line.allows(*difference)]
