@@ -46,12 +46,6 @@ SHAPES = {
 }
 
 
-@pytest.fixture
-def api(docker_host: str) -> DockerApi:
-    """Return the engine as another tool sees it."""
-    return DockerApi(docker_host)
-
-
 def is_back(api: DockerApi, name: str, count: int, since: datetime) -> bool:
     """Say whether all Nodes are Ready, take workloads, and have said so since then."""
     try:

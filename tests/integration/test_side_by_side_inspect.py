@@ -124,12 +124,6 @@ SHAPES = {
 }
 
 
-@pytest.fixture
-def api(docker_host: str) -> DockerApi:
-    """Return the engine as another tool sees it."""
-    return DockerApi(docker_host)
-
-
 def filled(value: Any, words: dict[str, object]) -> Any:
     """Return *value* with the words in its texts."""
     if isinstance(value, dict):

@@ -34,12 +34,6 @@ stream {{
 """What k3d's own image renders from the description in its format, as far as it matters here."""
 
 
-@pytest.fixture
-def api(docker_host: str) -> DockerApi:
-    """Return the engine as another tool sees it."""
-    return DockerApi(docker_host)
-
-
 def made_by_k3d(cli: Cli, api: DockerApi, name: str, **wanted: Any) -> Wanted:
     """Make a cluster as k3d does, up to its last log line."""
     cluster = Wanted(
