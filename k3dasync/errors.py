@@ -2,8 +2,10 @@
 
 K3dAsyncError                                               exit 1
 ├── SpecError            what the user wrote is wrong       exit 2
+│   ├── ConfigInvalid    a config file, with all that is wrong in it
 │   └── InvalidSyntax    a text has no meaning; says where
 │       └── InvalidFilter · InvalidPort · InvalidVolume
+├── ConfigNotWritten                                        exit 1
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NodeNotFound                                            exit 1
 ├── NameTaken            something foreign has our name     exit 1
@@ -42,6 +44,31 @@ class SpecError(K3dAsyncError):
 
     exit_code = 2
     code = "SPEC_INVALID"
+
+
+class ConfigInvalid(SpecError):
+    """A config file does not follow its schema: everything that is wrong in it, a line each."""
+
+    code = "CONFIG_INVALID"
+
+    def __init__(self, origin: str, violations: Sequence[str]) -> None:
+        self.violations = tuple(violations)
+        if len(self.violations) == 1:
+            super().__init__(f"cannot use config file {self.violations[0]}")
+        else:
+            lines = "".join(f"\n    {line}" for line in self.violations)
+            super().__init__(
+                f"cannot use config file {origin}: it is wrong in these places:{lines}"
+            )
+
+
+class ConfigNotWritten(K3dAsyncError):
+    """A config file is there already, or cannot be written."""
+
+    code = "CONFIG_NOT_WRITTEN"
+
+    def __init__(self, path: str, words: str) -> None:
+        super().__init__(f"cannot write config file {path}: {words}")
 
 
 class InvalidSyntax(SpecError):
@@ -225,6 +252,8 @@ class NodeCrashed(K3dAsyncError):
         self.node = node
         if oom:
             self.code = "NODE_OOM"
+        elif any("address already in use" in line for line in log):
+            self.code = "PORT_IN_USE"  # of the engine's host, which its network shares
         how = "was killed for want of memory" if oom else f"exited with code {exit_code}"
         times = "" if exits == 1 else f" {exits} times"
         tail = "".join(f"\n    {line}" for line in log)

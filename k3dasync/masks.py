@@ -13,7 +13,7 @@ TOKENS = frozenset({"K3S_TOKEN", "K3S_AGENT_TOKEN", "--token", "-t", "--agent-to
 
 _NAMES = re.compile(
     r"(^|[_-])(token|password|passwd|secret|secret[_-]key|access[_-]key|api[_-]?key|private[_-]key"
-    r"|vpn[_-]auth)$",
+    r"|vpn[_-]auth|datastore[_-]endpoint)$",
     re.IGNORECASE,
 )
 # Greedy up to the last `@`: a password may hold one although it ought to be escaped.

@@ -23,7 +23,7 @@ def create(
     from k3dasync.operations import create as operation
     from k3dasync.verbosity import inform
 
-    spec = flags.spec(name)
+    spec = flags.asked(name)
 
     async def perform(session: Session) -> list[str]:
         began = current_time()

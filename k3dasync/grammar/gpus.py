@@ -21,19 +21,18 @@ class GpuRequest:
     options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        count = "all" if self.count < 0 else str(self.count)
-        fields = {
-            "driver": self.driver,
-            "count": "" if self.devices else count,
-            "device": ",".join(self.devices),
-            "capabilities": ",".join(one for one in self.capabilities if one != "gpu"),
-            "options": ",".join(f"{key}={value}" for key, value in self.options),
+        if self == GpuRequest(count=self.count):
+            return "all" if self.count < 0 else str(self.count)
+        lists = {
+            "device": self.devices,
+            "capabilities": self.capabilities,
+            "options": [f"{key}={value}" if value else key for key, value in self.options],
         }
-        given = [f"{key}={value}" for key, value in fields.items() if value]
-        if given == [f"count={count}"]:
-            return count
+        fields = [] if self.devices else [f"count={'all' if self.count < 0 else self.count}"]
+        fields += [f"driver={self.driver}"] if self.driver else []
+        fields += [f"{key}={','.join(values)}" for key, values in lists.items() if values]
         written = io.StringIO()
-        csv.writer(written, lineterminator="").writerow(given)
+        csv.writer(written, lineterminator="").writerow(fields)
         return written.getvalue()
 
 
