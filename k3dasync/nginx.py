@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.runtime import File
@@ -103,6 +104,24 @@ def values(ports: Mapping[str, Sequence[str]], settings: BalancerSettings = _USU
     if settings.proxy_timeout != _USUAL.proxy_timeout:
         lines.append(f"  defaultProxyTimeout: {settings.proxy_timeout}\n")
     return "".join(lines)
+
+
+def read_values(content: bytes) -> dict[str, Any] | None:
+    """Return k3d's description as a mapping of `ports` and `settings`, None if that is none."""
+    import yaml
+
+    try:
+        found = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    ports, settings = found.get("ports") or {}, found.get("settings") or {}
+    if not isinstance(ports, dict) or not isinstance(settings, dict):
+        return None
+    named = {str(port): [str(node) for node in nodes or ()] for port, nodes in ports.items()}
+    plain = {str(key): one if isinstance(one, int) else str(one) for key, one in settings.items()}
+    return {"ports": named, "settings": plain}
 
 
 def files(nginx_config: str, values_yaml: str) -> tuple[File, ...]:

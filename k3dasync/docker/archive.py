@@ -13,6 +13,9 @@ _ALWAYS_THERE = frozenset(
 )
 """Folders that every image has, so that nobody must ask for them."""
 
+LONGEST_LINKS = 8
+"""Symbolic links followed to a file: more of them are a ring."""
+
 
 def pack(files: Iterable[File], folders: Iterable[str] = ()) -> bytes:
     """Return an archive of *files*, all root's, to be unpacked at `/`, after new *folders*.
@@ -47,6 +50,12 @@ def folders_to_check(files: Iterable[File]) -> Sequence[str]:
             found.add(folder)
             folder = posixpath.dirname(folder)
     return sorted(found)
+
+
+def packed_file(packed: bytes, path: str) -> tuple[bytes | None, str]:
+    """Return what `single_file` does for an archive that is still packed."""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as found:
+        return single_file(found, path)
 
 
 def single_file(archive: tarfile.TarFile, path: str) -> tuple[bytes | None, str]:

@@ -41,8 +41,6 @@ RUN_TIMEOUT = 180.0
 STOP_GRACE = 10
 """Seconds the engine waits for a process to end by itself, if nobody says otherwise."""
 _ENDING = frozenset({"SIGTERM", "SIGKILL"})
-LONGEST_LINKS = 8
-"""Symbolic links followed to a file: more of them are a ring."""
 
 
 class DockerRuntime:
@@ -342,7 +340,7 @@ class DockerRuntime:
     async def read_file(self, name: str, path: str) -> bytes:
         container = self._engine.docker.containers.container(name)
         target = path
-        for _ in range(LONGEST_LINKS):
+        for _ in range(archive.LONGEST_LINKS):
             with self._asking("read", f"file {path} of {name}"):
                 found = await container.get_archive(target)
             with found:

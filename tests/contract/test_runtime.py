@@ -16,6 +16,7 @@ from k3dasync.errors import (
     PortTaken,
     SubnetTaken,
 )
+from k3dasync.grammar.words import Ulimit
 from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
 from tests.contract.conftest import Bench
 
@@ -418,6 +419,28 @@ async def test_a_container_is_inspected_as_asked_for(bench: Bench) -> None:
     assert spec.binds == found.binds
     assert "K3S_TOKEN=x" in found.env
     assert bench.labels.items() <= found.state.labels.items()
+
+
+async def test_what_was_asked_for_is_read_back(bench: Bench) -> None:
+    """Limits, entries of hosts, the address, and that the container comes back."""
+    network = await bench.network()
+    address = await bench.address(network)
+    asked = {
+        "extra_hosts": ("far.example:10.9.8.7",),
+        "ulimits": (Ulimit("core", 1024, 2048),),
+        "host_pid_mode": True,
+        "memory": 2**29,
+        "entrypoint": ("/bin/sh", "-c", "exit"),
+    }
+    spec = replace(bench.spec(network, address=address), **asked)  # type: ignore[arg-type]
+    await bench.runtime.create_container(spec)
+
+    found = await bench.runtime.inspect_container(spec.name)
+
+    assert asked == {key: getattr(found, key) for key in asked}
+    assert [address] == [*found.fixed_addresses.values()]
+    assert {*found.fixed_addresses} == {*found.state.addresses}
+    assert ("unless-stopped", None) == (found.restart_policy, found.gpus)
 
 
 async def test_a_name_is_given_once(bench: Bench) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(k3dasync.__file__).parent
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads"},
     {
+        "masks",
         "streams",
         "plugins",
         "channels",
