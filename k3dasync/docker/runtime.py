@@ -2,7 +2,12 @@
 
 import posixpath
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from os import environ as process_environ
 from pathlib import Path
 from sys import platform
@@ -12,9 +17,10 @@ from typing import Any, Self
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from k3dasync.docker import archive, credentials, translate
+from k3dasync.docker import archive, credentials, images, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
+from k3dasync.docker.execution import execute
 from k3dasync.errors import Conflict, EngineError, EngineUnavailable, ImageUnavailable, NotFound
 from k3dasync.jsonlines import JsonLines
 from k3dasync.limits import Limiters, Limits
@@ -24,7 +30,9 @@ from k3dasync.runtime import (
     ContainerSpec,
     ContainerState,
     EngineFacts,
+    Executed,
     File,
+    ImageState,
     NetworkSpec,
     NetworkState,
     PullProgress,
@@ -152,6 +160,15 @@ class DockerRuntime:
             raise
         except EngineError as error:
             raise translate.pull_error(image, error.words) from error
+
+    async def images(self) -> Sequence[ImageState]:
+        with self._asking("list", "images"):
+            return await images.listed(self._engine)
+
+    def export_images(
+        self, tags: Sequence[str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return images.exported(self._engine, tags)
 
     # ---- networks and volumes
 
@@ -337,6 +354,13 @@ class DockerRuntime:
             if not target:
                 break
         raise EngineError("read", f"file {path} of {name}", "it is no file")
+
+    async def execute(
+        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+    ) -> Executed:
+        await checkpoint_if_cancelled()
+        with self._engine.mapped(f"run {command[0]} in", f"container {name}"):
+            return await execute(self._engine, name, command, stdin)
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         with self._asking("read the log of", f"container {name}"):

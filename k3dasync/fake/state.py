@@ -15,6 +15,7 @@ from k3dasync.runtime import (
     ContainerDetail,
     ContainerSpec,
     ContainerState,
+    ImageState,
     NetworkState,
     PortBinding,
     Status,
@@ -63,7 +64,10 @@ class Network:
 
 @dataclass(slots=True)
 class Container:
-    """A container. `data` is what its program keeps over restarts, `serves` what it offers now."""
+    """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
+
+    `imported` are the images in a node, by containerd's names, `executing` the commands beside.
+    """
 
     id: str
     spec: ContainerSpec
@@ -80,6 +84,8 @@ class Container:
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     data: Any = None
     serves: set[Service] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
+    executing: list[str] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     @property
@@ -177,7 +183,7 @@ class Inventory:
     containers: dict[str, Container] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
     volumes: dict[str, VolumeState] = field(default_factory=dict)
-    images: set[str] = field(default_factory=set)
+    images: dict[str, ImageState] = field(default_factory=dict)
 
     def container(self, operation: str, name: str) -> Container:
         """Return the container of that name or id; raises NotFound if there is none."""

@@ -14,6 +14,9 @@ LAYERS: list[set[str]] = [
     {"__init__", "errors", "images"},
     {
         "streams",
+        "fanout",
+        "image_archive",
+        "local_archives",
         "plugins",
         "channels",
         "registries_yaml",
@@ -27,7 +30,7 @@ LAYERS: list[set[str]] = [
         "addresses",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
-    {"limits", "entrypoint", "nginx", "backend", "cluster"},
+    {"limits", "entrypoint", "nginx", "backend", "cluster", "image_match"},
     {"resolve", "journal", "drawing", "kubernetes_http", "etcd_grpc", "sinks"},
     {"kubeconfig", "watch", "docker", "fake"},
     {"tasks"},
