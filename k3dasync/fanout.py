@@ -100,8 +100,8 @@ class Fanout:
 
     def leave(self, name: str) -> None:
         """Let a reader be gone that never reads; harmless when repeated."""
+        # The sender's side stays open: it may be waiting there, and finds out by itself.
         self._outlets[name].receive.close()
-        self._close(name)
 
     def _check_end(self) -> None:
         if self._error is not None:

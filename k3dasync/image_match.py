@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from k3dasync.errors import ImageNotFound, SpecError
-from k3dasync.image_archive import full_name
 from k3dasync.runtime import ImageState
 
 STDIN = "-"
@@ -118,6 +117,3 @@ def is_listed(name: str, listed: frozenset[str]) -> bool:
     if name.startswith(":"):
         return any(one.startswith("import-") and one.endswith(name) for one in listed)
     return name in listed
-
-
-__all__ = ["Asked", "find", "full_name", "is_listed", "match"]

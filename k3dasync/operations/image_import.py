@@ -19,6 +19,7 @@ from k3dasync.errors import (
 )
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
+from k3dasync.image_archive import full_name
 from k3dasync.image_match import STDIN, match
 from k3dasync.journal import cluster_lock
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
@@ -85,7 +86,10 @@ async def _sources(words: Sequence[str], runtime: Runtime) -> tuple[Source, ...]
     sources: list[Source] = []
     if asked.tags:
         opened = partial(runtime.export_images, asked.tags)
-        sources.append(Source(name=", ".join(asked.tags), open=opened, about=asked.size))
+        names = tuple(map(full_name, asked.tags))
+        sources.append(
+            Source(name=", ".join(asked.tags), open=opened, about=asked.size, names=names)
+        )
     for path in asked.files:
         size = local_archives.size_of(path)
         sources.append(Source(name=path, open=partial(local_archives.from_file, path), size=size))

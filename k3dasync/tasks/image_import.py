@@ -30,12 +30,16 @@ LAST_WORDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An archive to be read. `size` in bytes, None if nobody knows; `about` is a guess of it."""
+    """An archive to be read. `size` in bytes, None if nobody knows; `about` is a guess of it.
+
+    `names` are the images that must be in it, by containerd's names, as far as known before.
+    """
 
     name: str
     open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
     size: int | None = None
     about: int = 0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -184,9 +188,9 @@ class ImportInto:
         listed = frozenset(ended.out.decode(errors="replace").split())
         for source in self.sources:
             scanner = context.passages[source.name].scanner
-            names = scanner.names()
+            names = tuple(dict.fromkeys((*source.names, *scanner.names())))
             if scanner.is_archive and not names:
-                raise ImportFailed(f"{source.name} names no image, so there is none to be used")
+                raise ImportFailed(f"what it took of {source.name} names no image")
             absent = [name for name in names if not is_listed(name, listed)]
             if absent:
                 raise ImportFailed(f"imported, but it does not have {', '.join(absent)}")
