@@ -23,6 +23,12 @@ _COMMANDS = {
 _CLUSTER_ALIASES = {"delete": ("del", "rm"), "list": ("ls", "get")}
 _PATHS = {"list": "k3dasync.commands.list:list_clusters"}
 
+_CONFIG: dict[str, tuple[tuple[str, ...], str]] = {
+    "init": (("create",), "Write a config file to start from."),
+    "view": (("show",), "Print what a create would be asked for."),
+    "migrate": (("update",), "Write a config file in the newest format."),
+    "schema": ((), "Print the JSON Schema of config files."),
+}
 
 _ABOUT = """k3s clusters in Docker containers, created concurrently.
 
@@ -55,6 +61,10 @@ def build() -> App:
         path = f"k3dasync.commands.kubeconfig:{word}"
         _command(kubeconfig, path, word, alias, help)
     app.command(kubeconfig)
+    config = _app("config", "Work with config files.")
+    for word, (also, help) in _CONFIG.items():
+        _command(config, f"k3dasync.commands.config:{word}", word, also, help)
+    app.command(config)
     app.command(
         "k3dasync.commands.rollback:rollback",
         name="rollback",

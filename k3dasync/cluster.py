@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
 from k3dasync.images import K3S_VERSION
@@ -10,7 +11,11 @@ from k3dasync.runtime import ContainerSpec, NetworkSpec, VolumeSpec
 from k3dasync.spec import ClusterSpec, WaitLevel
 
 API_PORT = 6443
+REGISTRY_PORT = 5000
+"""Where a registry listens in its container, unless it is told otherwise."""
 KUBECONFIG_PATH = "/output/kubeconfig.yaml"
+KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
+"""In every container of k3d's, those which do not read it too."""
 IMAGE_VOLUME_PATH = "/k3d/images"
 
 APP = {"app": "k3d"}
@@ -28,6 +33,8 @@ LABEL_API_HOST = "k3d.server.api.host"
 LABEL_API_IP = "k3d.server.api.hostIP"
 LABEL_API_PORT = "k3d.server.api.port"
 LABEL_INIT = "k3d.server.init"
+LABEL_REGISTRY_HOST = "k3d.registry.host"
+LABEL_REGISTRY_IP = "k3d.registry.hostIP"
 LABEL_RUN = "k3dasync.run"
 
 
@@ -37,6 +44,7 @@ class Role(StrEnum):
     SERVER = "server"
     AGENT = "agent"
     LOADBALANCER = "loadbalancer"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,52 @@ class ApiChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """A registry as it is reached: `name:port` by containers, `host:host_port` by people.
+
+    `remote` is the registry whose images it hands on, if it does that.
+    """
+
+    name: str
+    port: int
+    host: str
+    host_port: int
+    remote: str = ""
+
+    @property
+    def published(self) -> str:
+        """Where it is reached from the engine's host."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.host_port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryChoice:
+    """A registry that is to be made: its image, and the address that it binds."""
+
+    registry: Registry
+    image: str
+    host_ip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedRegistry:
+    """A registry that is there, and whether it is in the cluster's network already."""
+
+    registry: Registry
+    is_connected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A used registry's place in the cluster's network, to be made; None: any address."""
+
+    registry: str
+    network: str
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxiedPort:
     """A port which the load balancer forwards to the same port of some nodes."""
 
@@ -100,7 +154,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Everything a create needs to know; nothing in it changes any more."""
+    """Everything a create needs to know; nothing in it changes any more.
+
+    `secrets` are texts that nobody may be shown, not even where nodes themselves print them.
+    """
 
     run: str
     name: str
@@ -112,8 +169,18 @@ class Cluster:
     api: ApiChoice
     token: str = field(repr=False)
     has_fixed_addresses: bool
+    has_external_datastore: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     proxied: tuple[ProxiedPort, ...] = ()
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
+    made_registry: Registry | None = None
+    connections: tuple[Connection, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_on_host_network(self) -> bool:
+        """Whether its only node has the addresses and ports of the engine's host."""
+        return self.network_name == HOST_NETWORK
 
     @property
     def servers(self) -> tuple[Node, ...]:
@@ -129,6 +196,11 @@ class Cluster:
     def loadbalancer(self) -> Node | None:
         """The load balancer, unless there is none."""
         return next((node for node in self.nodes if node.role is Role.LOADBALANCER), None)
+
+    @property
+    def registry(self) -> Node | None:
+        """The registry that is made with it, if one is."""
+        return next((node for node in self.nodes if node.role is Role.REGISTRY), None)
 
     @property
     def context(self) -> str:
@@ -151,9 +223,19 @@ def loadbalancer_name(cluster: str) -> str:
     return f"k3d-{cluster}-serverlb"
 
 
+def registry_name(spec: ClusterSpec) -> str | None:
+    """Return the name of the registry to be made; None if there is none, or it is used instead."""
+    if spec.registry is None:
+        return None
+    name = spec.registry.name or f"k3d-{spec.name}-registry"
+    used = {known for one in spec.registries for known in (one.name, f"k3d-{one.name}")}
+    return None if name in used else name
+
+
 def node_names(spec: ClusterSpec) -> tuple[str, ...]:
-    """Return all container names of a cluster: servers, agents, load balancer."""
-    return members(spec).all
+    """Return all container names of a cluster: servers, agents, load balancer, registry."""
+    registry = registry_name(spec)
+    return (*members(spec).all, *([registry] if registry else []))
 
 
 def members(spec: ClusterSpec) -> Members:

@@ -2,10 +2,13 @@
 
 K3dAsyncError                                               exit 1
 ├── SpecError            what the user wrote is wrong       exit 2
+│   ├── ConfigInvalid    a config file, with all that is wrong in it
 │   └── InvalidSyntax    a text has no meaning; says where
 │       └── InvalidFilter · InvalidPort · InvalidVolume
+├── ConfigNotWritten                                        exit 1
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NodeNotFound                                            exit 1
+├── RegistryUnusable     a registry to be used cannot be    exit 1
 ├── NameTaken            something foreign has our name     exit 1
 ├── ChannelError         no version for a release channel   exit 1
 ├── ImageNotFound        nothing is called like that         exit 1
@@ -44,6 +47,31 @@ class SpecError(K3dAsyncError):
 
     exit_code = 2
     code = "SPEC_INVALID"
+
+
+class ConfigInvalid(SpecError):
+    """A config file does not follow its schema: everything that is wrong in it, a line each."""
+
+    code = "CONFIG_INVALID"
+
+    def __init__(self, origin: str, violations: Sequence[str]) -> None:
+        self.violations = tuple(violations)
+        if len(self.violations) == 1:
+            super().__init__(f"cannot use config file {self.violations[0]}")
+        else:
+            lines = "".join(f"\n    {line}" for line in self.violations)
+            super().__init__(
+                f"cannot use config file {origin}: it is wrong in these places:{lines}"
+            )
+
+
+class ConfigNotWritten(K3dAsyncError):
+    """A config file is there already, or cannot be written."""
+
+    code = "CONFIG_NOT_WRITTEN"
+
+    def __init__(self, path: str, words: str) -> None:
+        super().__init__(f"cannot write config file {path}: {words}")
 
 
 class InvalidSyntax(SpecError):
@@ -110,6 +138,15 @@ class NodeNotFound(K3dAsyncError):
 
     def __init__(self, node: str) -> None:
         super().__init__(f"no node is called {node}; see: k3dasync node list")
+
+
+class RegistryUnusable(K3dAsyncError):
+    """A registry that is to be used is not there, is none, or does not run."""
+
+    code = "REGISTRY_UNUSABLE"
+
+    def __init__(self, registry: str, why: str, what_to_do: str) -> None:
+        super().__init__(f"cannot use registry {registry}: {why}; {what_to_do}")
 
 
 class ClusterBusy(K3dAsyncError):
@@ -244,6 +281,8 @@ class NodeCrashed(K3dAsyncError):
         self.node = node
         if oom:
             self.code = "NODE_OOM"
+        elif any("address already in use" in line for line in log):
+            self.code = "PORT_IN_USE"  # of the engine's host, which its network shares
         how = "was killed for want of memory" if oom else f"exited with code {exit_code}"
         times = "" if exits == 1 else f" {exits} times"
         tail = "".join(f"\n    {line}" for line in log)

@@ -13,7 +13,7 @@ from k3dasync.errors import JournalError
 from k3dasync.graph import TaskId
 from k3dasync.undo import NOTHING, Undo
 
-SCHEMA = "k3dasync.events/1.0"
+SCHEMA = "k3dasync.events/1.1"
 """Raised in its minor part when something is added, in its major part when a meaning changes."""
 
 
@@ -160,12 +160,13 @@ class UndoFailed(TaskEvent, frozen=True, kw_only=True, tag="undo_failed"):
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a created cluster can be used by."""
+    """What a created cluster can be used by; `registry`: where images for it are pushed to."""
 
     api: str
     context: str
     kubeconfig: str | None
     nodes: tuple[str, ...]
+    registry: str | None = None
 
 
 class RunDone(Event, frozen=True, kw_only=True, tag="run_done"):

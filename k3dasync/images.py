@@ -5,6 +5,7 @@ import os
 K3S = "docker.io/rancher/k3s:v1.35.5-k3s1"
 # nginx's stable branch (even minor number); the stream module is compiled into the official image.
 LOADBALANCER = "docker.io/library/nginx:1.30.0-alpine"
+REGISTRY = "docker.io/library/registry:2"
 
 K3S_VERSION = K3S.rpartition(":")[2]
 
@@ -17,3 +18,8 @@ def is_channel(image: str) -> bool:
 def loadbalancer_image() -> str:
     """Return the load balancer's image: `K3D_IMAGE_LOADBALANCER`, as k3d reads it, or ours."""
     return os.environ.get("K3D_IMAGE_LOADBALANCER") or LOADBALANCER
+
+
+def registry_image() -> str:
+    """Return the image of registries that name none: `K3DASYNC_IMAGE_REGISTRY`, or k3d's."""
+    return os.environ.get("K3DASYNC_IMAGE_REGISTRY") or REGISTRY

@@ -107,7 +107,8 @@ class VolumeSpec:
 class ContainerSpec:
     """Everything one create call says, and the files put in before the first start.
 
-    `name` is the hostname too. `network` may be a name or an id. `address` None lets the engine
+    `name` is the hostname too. `network` may be a name or an id; on addresses.HOST_NETWORK there
+    are no addresses and no ports to publish. `address` None lets the engine
     choose. `entrypoint` and `command` None keep the image's. `memory` in bytes, 0 for no limit.
     """
 
@@ -175,7 +176,7 @@ class ContainerDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """A network; `subnets` in CIDR notation, `used` are the addresses of running members."""
+    """A network; `subnets` in CIDR notation, of both families; `gateway` is the IPv4 one."""
 
     id: str
     name: str
@@ -280,6 +281,23 @@ class Runtime(EngineReader, Protocol):
 
     async def addresses_in_use(self, network: str) -> frozenset[str]:
         """Return the IPv4 addresses of a network's running members."""
+
+    async def connect_network(
+        self, container: str, network: str, *, address: str | None, labels: Mapping[str, str]
+    ) -> None:
+        """Connect a container, running or not, to one more network, given by name or id.
+
+        The connection carries *labels* as long as it lasts. Raises Conflict if there is one
+        already, AddressTaken or AddressesUnsupported if the *address* cannot be had.
+        """
+
+    async def disconnect_network(
+        self, container: str, network: str, labels: Mapping[str, str]
+    ) -> bool:
+        """Disconnect a container from a network if the connection carries *labels*.
+
+        Says whether it did: what is not there, or not connected, is not disconnected.
+        """
 
     async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
         """Remove every network of that name that carries *labels*; say whether there was one."""

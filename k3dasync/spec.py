@@ -1,6 +1,7 @@
 """What the user asks for: one validated value, and the small grammars of its parts. Pure."""
 
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -9,13 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from k3dasync import registries_yaml
-from k3dasync.addresses import refuse_special
+from k3dasync.addresses import HOST_NETWORK, refuse_special
 from k3dasync.errors import InvalidSyntax, SpecError
 from k3dasync.grammar import exposure, ports, registries, volumes, words
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.node_files import NodeFile, parse_destination
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S, is_channel
@@ -43,10 +45,15 @@ class WaitLevel(StrEnum):
 
 
 class ApiPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the API is published; None lets us choose. `host` is an address or a name."""
+    """Where the API is published; None lets us choose.
+
+    `host`, an address or a name, is what clients are told; `host_ip` is what the engine binds, the
+    address of `host` if it is None.
+    """
 
     host: str | None = None
     port: int | None = None
+    host_ip: str | None = None
 
 
 class RegistryProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,6 +137,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     registry: RegistrySpec | None = None
     registries: tuple[RegistryReference, ...] = ()
     registry_config: str = ""
+    files: tuple[NodeFile, ...] = ()
 
     def __repr__(self) -> str:
         return f"ClusterSpec({self.name!r}, servers={self.servers}, agents={self.agents})"
@@ -145,7 +153,6 @@ used: that takes 2 ms, which `--help` need not pay."""
 _ENGINE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 """The engine's own rule for names."""
 _OWN_NETWORKS = {
-    "host": "every node needs its own address",
     "none": "nodes could not reach each other",
     "bridge": "the engine's default network gives no fixed addresses and resolves no names",
 }
@@ -153,7 +160,7 @@ _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
 def check(spec: ClusterSpec) -> ClusterSpec:
-    """Return *spec* if it can be built.
+    """Return *spec*, without a load balancer where there can be none, if it can be built.
 
     Raises SpecError if it cannot, naming the field.
     """
@@ -184,15 +191,43 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         if 0 < size < LEAST_MEMORY:
             raise SpecError(f"{flag} is {size} bytes, and the engine takes no less than 6m")
     _check_grammars(spec)
+    _check_api(spec.api_port)
+    for file in spec.files:
+        read(file.origin, parse_destination, file.destination)
     _check_registries(spec)
     if spec.datastore is not None:
-        _check_datastore(spec.datastore)
+        _check_datastore(spec.datastore, is_on_host=spec.network == HOST_NETWORK)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
+    if spec.network == HOST_NETWORK:
+        _check_on_host(spec)
+        return msgspec.structs.replace(spec, loadbalancer=False)
     return spec
 
 
-def _check_datastore(store: Datastore) -> None:
+def _check_on_host(spec: ClusterSpec) -> None:
+    if spec.servers + spec.agents > 1:
+        raise SpecError(
+            f"--network host takes one server and no agents, not {spec.servers + spec.agents} "
+            "nodes: they would all use the same ports"
+        )
+    for one in spec.ports:
+        raise SpecError(
+            f"{one.origin} {one} cannot be used with --network host: every port of the server is "
+            "a port of the engine's host already"
+        )
+    if spec.registry is not None or spec.registries:
+        raise SpecError(
+            "registries cannot be used with --network host, to which nothing can be connected; "
+            "publish one on the engine's host and name it with --registry-config"
+        )
+
+
+_LOOPBACK = r"(?:^[a-z+]+://|[@(,/])(localhost|127(?:\.\d+){3}|\[::1\])(?=[:)/,?]|$)"
+"""Where a host stands in an endpoint: behind the scheme, a user, MySQL's `tcp(`, another one."""
+
+
+def _check_datastore(store: Datastore, *, is_on_host: bool) -> None:
     """Raise SpecError if k3s could not use it; the endpoint is not quoted: it may hold a password.
 
     A text without a scheme k3s takes for SQLite, silently.
@@ -207,6 +242,11 @@ def _check_datastore(store: Datastore) -> None:
         raise SpecError("--datastore-endpoint must be a word without blanks")
     if bool(store.certfile) != bool(store.keyfile):
         raise SpecError("--datastore-certfile and --datastore-keyfile belong together")
+    if not is_on_host and (found := re.search(_LOOPBACK, store.endpoint)):
+        raise SpecError(
+            f"--datastore-endpoint names {found[1]}, which is each node itself; what runs on the "
+            "engine's host is host.k3d.internal there"
+        )
 
 
 def check_image(image: str, origin: str) -> str:
@@ -227,6 +267,14 @@ def _check_grammars(spec: ClusterSpec) -> None:
     for values, parse in asked:
         for one in values:
             read(one.origin, parse, one.value)
+
+
+def _check_api(api: ApiPort) -> None:
+    if api.host_ip is not None:
+        try:
+            ipaddress.ip_address(api.host_ip)
+        except ValueError:
+            raise SpecError(f"the API's host IP {api.host_ip!r} is not an address") from None
 
 
 def _check_registries(spec: ClusterSpec) -> None:
@@ -291,9 +339,9 @@ def parse_duration(text: str, flag: str = "--timeout") -> float | None:
     while match := part.match(word, position):
         seconds += float(match[1]) * _UNITS[match[2]]
         position = match.end()
-    if position != len(word) or not word:
+    if position != len(word) or not word or math.isinf(seconds):
         raise SpecError(f"{flag} {text!r} is not a duration, expected for example 90s or 1m30s")
-    return seconds or None
+    return round(seconds, 9) or None  # nanoseconds, as Go counts
 
 
 def parse_api_port(text: str) -> ApiPort:

@@ -34,11 +34,25 @@ class RemoveKubeconfigEntries(msgspec.Struct, frozen=True, tag="kubeconfig", tag
     previous: str | None = None
 
 
+class DisconnectContainer(msgspec.Struct, frozen=True, tag="connection", tag_field="remove"):
+    """Take a container, which is not the run's, out of a network if the run has put it in."""
+
+    container: str
+    network: str
+
+
 class Nothing(msgspec.Struct, frozen=True, tag="nothing", tag_field="remove"):
     """Nothing to take back: the task leaves no trace of its own."""
 
 
-Undo = RemoveContainer | RemoveNetwork | RemoveVolume | RemoveKubeconfigEntries | Nothing
+Undo = (
+    RemoveContainer
+    | RemoveNetwork
+    | RemoveVolume
+    | RemoveKubeconfigEntries
+    | DisconnectContainer
+    | Nothing
+)
 NOTHING = Nothing()
 
 
@@ -53,6 +67,8 @@ def describe(undo: Undo) -> str:
             return f"volume {name}"
         case RemoveKubeconfigEntries(cluster, path):
             return f"entries of {cluster} in {path}"
+        case DisconnectContainer(container, network):
+            return f"connection of {container} to network {network}"
         case Nothing():
             return ""
 

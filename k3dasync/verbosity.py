@@ -88,3 +88,9 @@ def inform(text: str) -> None:
     """Tell people of what went well, unless they want to hear of the rest only."""
     if current.get().level >= Level.INFO:
         say(text)
+
+
+def warn(text: str) -> None:
+    """Tell people of what they should know, unless they want to hear of errors only."""
+    if current.get().level >= Level.WARN:
+        say(f"warning: {text}")

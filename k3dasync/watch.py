@@ -53,10 +53,13 @@ class ClusterWatch:
         port: int,
         run: str,
         joiners: Collection[str] = (),
+        secrets: Collection[str] = (),
     ) -> None:
         self._runtime, self._connect = runtime, kubernetes
         self._host, self._port, self._run = host, port, run
         self._joiners = frozenset(joiners)
+        # The longest first: one may be a part of another.
+        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
         self._exits: dict[str, _Exits] = {}
         self._lost: dict[str, NodeCrashed | NodeGone] = {}
         self._told: set[str] = set()
@@ -197,9 +200,14 @@ class ClusterWatch:
             exits=exits.count,
             exit_code=exits.exit_code,
             oom=exits.is_oom,
-            log=last_words(log),
+            log=[self._without_secrets(line) for line in last_words(log)],
         )
         self._lose(name, error)
+
+    def _without_secrets(self, line: str) -> str:
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line
 
     def _lose(self, name: str, error: NodeCrashed | NodeGone) -> None:
         self._lost.setdefault(name, error)
@@ -220,7 +228,11 @@ class ClusterWatch:
 
 
 def last_words(log: Collection[str]) -> tuple[str, ...]:
-    """Return what matters most of a crashed node's log: k3s's fatal line, else the last lines."""
+    """Return what matters most of a crashed node's log: its fatal line, else the last lines.
+
+    k3s says `level=fatal`; a registry that does not reach the one it hands on ends in Go's panic,
+    whose words stand before a page of calls.
+    """
     lines = [line.rstrip() for line in log if line.strip()]
-    fatal = [line for line in lines if "level=fatal" in line]
+    fatal = [line for line in lines if "level=fatal" in line or line.startswith("panic: ")]
     return tuple(fatal[-1:] or lines[-LAST_WORDS:])

@@ -1,7 +1,5 @@
 """The flags of create, shared by everything that takes them."""
 
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +11,7 @@ from cyclopts import Parameter
 from msgspec import UNSET, UnsetType
 
 from k3dasync.commands._datastore_flags import DatastoreFlags
+from k3dasync.commands._parameters import ConfigFlag
 from k3dasync.commands._parameters import flag as _flag
 from k3dasync.commands._parameters import number as _number
 from k3dasync.commands._parameters import repeated as _list
@@ -45,6 +44,7 @@ _NO_REGISTRIES = RegistryFlags()
 class CreateFlags:
     """What `create` and whoever plans one can be told; None is not given."""
 
+    config: ConfigFlag = None
     servers: Annotated[
         int | None,
         _number("--servers", "-s", env="K3D_SERVERS", help="Number of servers; 1 if not given."),
@@ -234,6 +234,17 @@ class CreateFlags:
         ),
     ] = None
 
+    def asked(self, name: str | None) -> ClusterSpec:
+        """Return what is given here on top of what the config file says.
+
+        Raises SpecError if it cannot be understood or built, ConfigInvalid if the file is wrong.
+        """
+        if not self.config:
+            return self.spec(name)
+        from k3dasync.commands._config_file import load
+
+        return self.spec(name, load(self.config).spec)
+
     def spec(self, name: str | None, base: ClusterSpec = _NOTHING_ASKED) -> ClusterSpec:
         """Return *base*, what a config file says, with what is given here on top.
 
@@ -304,15 +315,10 @@ def _filtered(flag: str, texts: Sequence[str] | None) -> tuple[Filtered, ...]:
 
 
 def _from_here(one: Filtered) -> Filtered:
-    """Return a volume whose source, if that is a path from here, is a path from the root.
-
-    The engine knows no other ones; docker's own command does the same.
-    """
+    """Return a volume whose source, if that is a path from here, is a path from the root."""
     mapping = read("--volume", volumes.parse, one.value)
-    if not re.match(r"(\.{1,2}|~)(/|$)", mapping.source):
-        return one
-    source = str(Path(os.path.abspath(Path(mapping.source).expanduser())))  # noqa: PTH100 - no links
-    return replace(one, value=str(replace(mapping, source=source)))
+    found = volumes.from_folder(mapping, str(Path.cwd()))
+    return one if found is mapping else replace(one, value=str(found))
 
 
 def _balancer(texts: Sequence[str]) -> BalancerSettings:

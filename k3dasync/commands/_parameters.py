@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 from cyclopts import Parameter, Token
 
@@ -35,3 +36,14 @@ def whole(_type: object, tokens: Sequence[Token]) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
+
+
+ConfigFlag = Annotated[
+    str | None,
+    Parameter(
+        name=("--config", "-c"),
+        env_var="K3D_CONFIG",
+        allow_leading_hyphen=True,  # a lone - is standard input
+        help="A config file; - is stdin, auto: k3dasync.yaml or k3d-default.yaml from here.",
+    ),
+]

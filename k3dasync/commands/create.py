@@ -23,7 +23,7 @@ def create(
     from k3dasync.operations import create as operation
     from k3dasync.verbosity import inform
 
-    spec = flags.spec(name)
+    spec = flags.asked(name)
 
     async def perform(session: Session) -> list[str]:
         began = current_time()
@@ -35,7 +35,11 @@ def create(
             return [f"rehearsed in {seconds:.1f} s: {made(outputs.nodes)}; nothing was made"]
         summary = f"cluster {spec.name} created in {seconds:.1f} s: {made(outputs.nodes)}"
         switched = spec.kubeconfig_switch_context
-        return [f"{summary}, {outputs.api}", *usage(spec.name, outputs, switched=switched)]
+        return [
+            f"{summary}, {outputs.api}",
+            *pushing(outputs),
+            *usage(spec.name, outputs, switched=switched),
+        ]
 
     for line in run(
         perform,
@@ -56,7 +60,17 @@ def made(nodes: tuple[str, ...]) -> str:
         parts.append(f"{agents} agent" + "s" * (agents != 1))
     if any(node.endswith("-serverlb") for node in nodes):
         parts.append("load balancer")
+    if others := len(nodes) - servers - agents - any(n.endswith("-serverlb") for n in nodes):
+        parts.append("registry" if others == 1 else f"{others} registries")
     return ", ".join(parts)
+
+
+def pushing(outputs: "Outputs") -> list[str]:
+    """Return where images are pushed to, and what they are called in the cluster, if anywhere."""
+    if outputs.registry is None:
+        return []
+    name, port = outputs.nodes[-1], outputs.registry.rpartition(":")[2]
+    return [f"push images to {outputs.registry}/…, the cluster knows them as {name}:{port}/…"]
 
 
 def usage(name: str, outputs: "Outputs", *, switched: bool) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
+from k3dasync.commands._parameters import ConfigFlag
 from k3dasync.spec import DEFAULT_NAME
 
 
@@ -13,6 +14,7 @@ def delete(
     all: Annotated[
         bool, Parameter(name=["--all", "-a"], negative="", help="All clusters.")
     ] = False,
+    config: ConfigFlag = None,
     events: EventsFlag = None,
     runtime: RuntimeFlag = "docker",
 ) -> None:
@@ -25,7 +27,7 @@ def delete(
 
     if all and names:
         raise SpecError("give names or --all, not both")
-    wanted = None if all else tuple(map(check_name, names or (DEFAULT_NAME,)))
+    wanted = None if all else tuple(map(check_name, names or (_usual_name(config),)))
 
     async def perform(session: Session) -> operation.Deleted:
         return await operation.delete(
@@ -46,3 +48,12 @@ def delete(
         inform(f"cluster {name}: nothing to delete")
     if not result.deleted:
         inform("no clusters found")
+
+
+def _usual_name(config: str | None) -> str:
+    """Return the name that is meant where none is given: the config file's, else k3d's."""
+    if not config:
+        return DEFAULT_NAME
+    from k3dasync.commands._config_file import name_in
+
+    return name_in(config)

@@ -11,45 +11,52 @@ MODES = ("direct", "tools-node", "tools", "auto")
 """k3d's. There is but one way here: straight into the nodes."""
 
 
+_Images = Annotated[
+    str,
+    Parameter(
+        allow_leading_hyphen=True,  # a lone - is standard input
+        help="Images of the engine (name, id or digest), tar files, - for standard input.",
+    ),
+]
+_Clusters = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name=["--cluster", "-c"],
+        negative="",
+        consume_multiple=False,
+        help="Where to; repeat it for several clusters.",
+    ),
+]
+_Mode = Annotated[
+    str,
+    Parameter(
+        name=["--mode", "-m"],
+        help="direct, tools-node, tools or auto, all the same: straight into the nodes.",
+    ),
+]
+_KeepTarball = Annotated[
+    bool,
+    Parameter(
+        name=["--keep-tarball", "-k"], negative="", help="Without effect: there is no tarball."
+    ),
+]
+_KeepTools = Annotated[
+    bool,
+    Parameter(
+        name=["--keep-tools", "-t"],
+        negative="",
+        help="Without effect: there is no tools container.",
+    ),
+]
+
+
 def import_images(
-    *images: Annotated[
-        str,
-        Parameter(
-            allow_leading_hyphen=True,  # a lone - is standard input
-            help="Images of the engine (name, id or digest), tar files, - for standard input.",
-        ),
-    ],
-    cluster: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name=["--cluster", "-c"],
-            negative="",
-            consume_multiple=False,
-            help="Where to; repeat it for several clusters.",
-        ),
-    ] = (DEFAULT_NAME,),
+    *images: _Images,
+    cluster: _Clusters = (DEFAULT_NAME,),
     timeout: Annotated[str, Parameter(help="Stop after that time; 0s: no limit.")] = "15m",
-    mode: Annotated[
-        str,
-        Parameter(
-            name=["--mode", "-m"],
-            help="direct, tools-node, tools or auto, all the same: straight into the nodes.",
-        ),
-    ] = "auto",
-    keep_tarball: Annotated[  # noqa: ARG001 - k3d's
-        bool,
-        Parameter(
-            name=["--keep-tarball", "-k"], negative="", help="Without effect: there is no tarball."
-        ),
-    ] = False,
-    keep_tools: Annotated[  # noqa: ARG001 - same
-        bool,
-        Parameter(
-            name=["--keep-tools", "-t"],
-            negative="",
-            help="Without effect: there is no tools container.",
-        ),
-    ] = False,
+    mode: _Mode = "auto",
+    keep_tarball: _KeepTarball = False,  # noqa: ARG001 - k3d's
+    keep_tools: _KeepTools = False,  # noqa: ARG001 - same
     events: EventsFlag = None,
     runtime: RuntimeFlag = "docker",
 ) -> None:

@@ -16,7 +16,7 @@ def list_nodes(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """List nodes of all clusters, load balancers and registries among them."""
-    from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE
+    from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, Role
     from k3dasync.operations import listing
 
     async def ask(engine: "EngineReader", how: str) -> str:
@@ -26,7 +26,9 @@ def list_nodes(
         rows = [] if no_headers else [["NAME", "ROLE", "CLUSTER", "STATUS"]]
         for node in nodes:
             role = node.labels.get(LABEL_ROLE, "").replace("noRole", "")
-            rows.append([node.name, role, node.labels.get(LABEL_CLUSTER, ""), str(node.status)])
+            # k3d's own intention; its registries always have the label, and an empty cell.
+            cluster = node.labels.get(LABEL_CLUSTER) or "*" * (role == Role.REGISTRY)
+            rows.append([node.name, role, cluster, str(node.status)])
         return columns(rows)
 
     print_list(output, runtime, ask)

@@ -23,7 +23,7 @@ def plan_create(
     from k3dasync.operations import create as operation
     from k3dasync.streams import show
 
-    spec = flags.spec(name)
+    spec = flags.asked(name)
 
     async def perform(session: Session) -> str:
         decision = await operation.plan(spec, backend=session.backend)

@@ -1,11 +1,14 @@
 """The images of an engine: which there are, and what they consist of."""
 
+import posixpath
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from k3dasync.docker import credentials, pull
 from k3dasync.docker.connection import Connection
-from k3dasync.runtime import ImageState
+from k3dasync.errors import EngineError, ImageUnavailable
+from k3dasync.runtime import ImageState, PullProgress
 
 PIECE = 256 * 2**10
 """Bytes of an export's piece, at most: aiohttp hands out what it has, 128 kB of its own."""
@@ -57,3 +60,33 @@ class _Pieces:
     async def __anext__(self) -> bytes:
         with self._connection.mapped("export", self._resource):
             return await anext(self._content)
+
+
+async def pulled(
+    connection: Connection, image: str, auth: str | None, progress: PullProgress
+) -> None:
+    """Let the engine pull an image; raises ImageUnavailable if it says that it cannot.
+
+    *auth* is the registry's header, None without credentials. The stream's end proves nothing.
+    """
+    _, full_name = credentials.split_image(image)
+    has_tag = "@" in full_name or ":" in posixpath.basename(full_name)
+    parameters = {"fromImage": full_name if has_tag else f"{full_name}:latest"}
+    headers = {"X-Registry-Auth": auth} if auth else None
+    tally = pull.PullTally()
+    try:
+        # No deadline: how long a pull takes is up to the line, and progress is to be seen.
+        with connection.mapped("pull", f"image {image}"):
+            async with connection.stream(
+                "POST", "images/create", params=parameters, headers=headers
+            ) as messages:
+                async for message in messages:
+                    if "error" in message or "errorDetail" in message:
+                        detail = message.get("errorDetail") or {}
+                        words = detail.get("message") or message.get("error") or "unknown"
+                        raise pull.pull_error(image, str(words))
+                    progress(*tally.feed(message))
+    except ImageUnavailable:
+        raise
+    except EngineError as error:
+        raise pull.pull_error(image, error.words) from error

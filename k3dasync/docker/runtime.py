@@ -17,7 +17,7 @@ from typing import Any, Self
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from k3dasync.docker import archive, credentials, images, translate
+from k3dasync.docker import archive, credentials, elsewhere, images, membership, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
 from k3dasync.docker.execution import execute
@@ -114,7 +114,7 @@ class DockerRuntime:
         found = translate.facts(
             info,
             endpoint=endpoint.shown,
-            host=endpoint.host,
+            host=await elsewhere.host(endpoint, self._environ),
             is_foreign_kernel=platform == "darwin",
         )
         self._limiters.fit(found.cpus)
@@ -139,27 +139,7 @@ class DockerRuntime:
 
     async def _pull(self, image: str, progress: PullProgress) -> None:
         auth = await credentials.registry_auth(image, self._environ, self._home)
-        _, full_name = credentials.split_image(image)
-        has_tag = "@" in full_name or ":" in posixpath.basename(full_name)
-        parameters = {"fromImage": full_name if has_tag else f"{full_name}:latest"}
-        headers = {"X-Registry-Auth": auth} if auth else None
-        tally = translate.PullTally()
-        try:
-            # No deadline: how long a pull takes is up to the line, and progress is to be seen.
-            with self._engine.mapped("pull", f"image {image}"):
-                async with self._engine.stream(
-                    "POST", "images/create", params=parameters, headers=headers
-                ) as messages:
-                    async for message in messages:
-                        if "error" in message or "errorDetail" in message:
-                            detail = message.get("errorDetail") or {}
-                            words = detail.get("message") or message.get("error") or "unknown"
-                            raise translate.pull_error(image, str(words))
-                        progress(*tally.feed(message))
-        except ImageUnavailable:
-            raise
-        except EngineError as error:
-            raise translate.pull_error(image, error.words) from error
+        await images.pulled(self._engine, image, auth, progress)
 
     async def images(self) -> Sequence[ImageState]:
         with self._asking("list", "images"):
@@ -189,6 +169,21 @@ class DockerRuntime:
         with self._asking("inspect", f"network {network}"):
             found = await (await self._engine.docker.networks.get(network)).show()
         return translate.members(found)
+
+    async def connect_network(
+        self, container: str, network: str, *, address: str | None, labels: Mapping[str, str]
+    ) -> None:
+        async with self._changing("connect", f"container {container}"):
+            await membership.connect(self._engine, container, network, address, labels)
+
+    async def disconnect_network(
+        self, container: str, network: str, labels: Mapping[str, str]
+    ) -> bool:
+        try:
+            async with self._changing("disconnect", f"container {container}"):
+                return await membership.disconnect(self._engine, container, network, labels)
+        except NotFound:
+            return False
 
     async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
         with self._asking("list", "networks"):

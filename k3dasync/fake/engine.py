@@ -20,7 +20,7 @@ from k3dasync.fake.laboratory import Laboratory, default_images
 from k3dasync.fake.latency import Cost, Latency
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED
-from k3dasync.fake.state import TMPFS, Container, Network, carrying, has_labels
+from k3dasync.fake.state import TMPFS, Container, Endpoint, Network, carrying, has_labels
 from k3dasync.limits import Limits
 from k3dasync.runtime import (
     ContainerDetail,
@@ -170,7 +170,29 @@ class FakeRuntime(Laboratory):
             await self._spend(self.latency.engine.read)
             found = self._machine.inventory.network("inspect", network)
             members = self._machine.inventory.members(found)
-            return frozenset(member.address for member in members)
+            return frozenset(address for _, address in members if address)
+
+    async def connect_network(
+        self, container: str, network: str, *, address: str | None, labels: Mapping[str, str]
+    ) -> None:
+        async with self._calls.change("connect_network", container):
+            found = self._machine.inventory.container("connect", container)
+            joined = self._machine.inventory.network("connect", network)
+            endpoint = Endpoint(network, address, dict(labels))
+            await self._machine.connect(found, endpoint, joined)
+
+    async def disconnect_network(
+        self, container: str, network: str, labels: Mapping[str, str]
+    ) -> bool:
+        async with self._calls.change("disconnect_network", container):
+            found = self._machine.inventory.containers.get(container)
+            for endpoint in found.endpoints if found else ():
+                is_meant = network in {endpoint.name, endpoint.found and endpoint.found.id}
+                if found and is_meant and labels.items() <= endpoint.labels.items():
+                    await self._machine.disconnect(found, endpoint)
+                    return True
+            await self._spend(self.latency.engine.read)
+            return False
 
     async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
         async with self._calls.change("remove_network", name):
@@ -182,7 +204,10 @@ class FakeRuntime(Laboratory):
             return bool(found)
 
     def _remove_unused(self, network: Network) -> None:
-        members = [member.name for member in self._machine.inventory.members(network)]
+        if network.is_host:
+            words = f"{network.name} is a pre-defined network and cannot be removed"
+            raise EngineError("remove", f"network {network.name}", words)
+        members = [member.name for member, _ in self._machine.inventory.members(network)]
         if members:
             words = f"network has active endpoints: {', '.join(members)}"
             raise Conflict("remove", f"network {network.name}", words)
@@ -228,7 +253,7 @@ class FakeRuntime(Laboratory):
             container = Container(self._machine.new_id(), spec, anyio.current_time())
             # A network that is not there is no error before the start.
             with suppress(EngineError):
-                container.network = inventory.network("create", spec.network)
+                container.endpoints[0].found = inventory.network("create", spec.network)
             # The name is claimed at once, the files come in a second call of the engine's.
             inventory.containers[spec.name] = container
             inventory.make_volumes(spec.binds)

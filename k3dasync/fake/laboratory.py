@@ -83,6 +83,7 @@ class Laboratory:
             labels=dict(labels or {}),
         )
         container = Container(machine.new_id(), spec, anyio.current_time())
+        container.endpoints[0].found = machine.inventory.network("create", network)
         machine.inventory.containers[name] = container
         if is_running:
             await machine.launch(container, programs.of(machine, container))

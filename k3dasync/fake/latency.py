@@ -34,6 +34,8 @@ class EngineLatency:
     # Measured 0.2-0.3 s and 0.15-0.2 s.
     network_create: Cost = Cost(0.25)
     network_remove: Cost = Cost(0.17)
+    # Measured 0.03-0.06 s, both ways.
+    network_connect: Cost = Cost(0.04)
     # A directory is made: a few ms.
     volume: Cost = Cost(0.005)
     # 14 creates took 0.25-0.76 s one after the other and 0.05-0.09 s at once.

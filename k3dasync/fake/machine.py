@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
+from k3dasync.errors import Conflict
 from k3dasync.fake.changed import Changed
 from k3dasync.fake.claims import FIRST_EPHEMERAL_PORT, claim_address, claim_ports
 from k3dasync.fake.cores import Cores
@@ -16,7 +17,7 @@ from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.latency import Latency
 from k3dasync.fake.process import KILLED, Exit, Process, Program
-from k3dasync.fake.state import Container, Inventory, has_labels
+from k3dasync.fake.state import Container, Endpoint, Inventory, Network, has_labels
 from k3dasync.runtime import ContainerEvent, Status
 
 
@@ -27,7 +28,10 @@ class _Listener:
 
 
 class Machine:
-    """Runs the processes of containers in one task group and keeps everything they share."""
+    """Runs the processes of containers in one task group and keeps everything they share.
+
+    `outside` are the datastores that belong to no container, by endpoint.
+    """
 
     def __init__(self, latency: Latency, faults: Faults, group: TaskGroup) -> None:
         self.latency, self.faults, self.group = latency, faults, group
@@ -40,6 +44,7 @@ class Machine:
         self._listeners: list[_Listener] = []
         self._ephemeral = itertools.count(FIRST_EPHEMERAL_PORT)
         self._ids = itertools.count(1)
+        self.outside: dict[str, object] = {}
 
     def new_id(self) -> str:
         """Return an id as long as the engine's."""
@@ -55,10 +60,12 @@ class Machine:
 
     def find_all(self, host: str, near: Container) -> Iterator[Container]:
         """Yield all of them: several can share an alias."""
+        shared = [one.found for one in near.endpoints if one.found is not None]
         for other in self.inventory.containers.values():
-            if not other.is_running or near.network is None or other.network is not near.network:
+            found = [one for network in shared if (one := other.endpoint(network))]
+            if not other.is_running or not found:
                 continue
-            if host in {other.address, other.name, *other.spec.aliases}:
+            if host in {other.name, *other.spec.aliases, *(one.address for one in found)}:
                 yield other
 
     # --- events -----------------------------------------------------------------------------
@@ -96,18 +103,22 @@ class Machine:
 
     async def launch(self, container: Container, program: Program) -> None:
         """Claim address and ports for a container, and let it run when that is granted."""
-        engine, network = self.latency.engine, None
+        engine = self.latency.engine
         await self.cores.spend(engine.start)
-        network = self.inventory.network("start", container.spec.network)
-        async with network.lock:
+        networks = [self.inventory.network("start", one.network) for one in container.endpoints]
+        async with networks[0].lock if networks else anyio.Lock():
             container.exit_code = 128  # the engine's for a start that fails
-            container.address = claim_address(self.inventory, container, network)
             try:
-                container.bound = claim_ports(self.inventory, container, self._ephemeral)
+                for endpoint, network in zip(container.endpoints, networks, strict=True):
+                    address = claim_address(self.inventory, container, endpoint, network)
+                    endpoint.found, endpoint.address = network, address
+                # Ports lead to an address: without one they are not bound, and nobody is told.
+                if networks:
+                    container.bound = claim_ports(self.inventory, container, self._ephemeral)
             except BaseException:
-                container.address = ""
+                container.release()
                 raise
-            container.network, container.restarts, container.exit_code = network, 0, 0
+            container.restarts, container.exit_code = 0, 0
             # Nobody else is given the same while the endpoint is being made.
             container.status = Status.RUNNING
             await anyio.sleep(engine.start_serial)
@@ -127,7 +138,8 @@ class Machine:
             await self._run_and_restart(container, program, process)
         if container.is_running:
             self._exited(container, Exit(process.code))
-        container.status, container.address, container.bound = Status.EXITED, "", ()
+        container.status = Status.EXITED
+        container.release()
         del self._processes[container.id]
         process.ended.set()
         self.changed.tell()
@@ -151,11 +163,31 @@ class Machine:
 
     def _exited(self, container: Container, exit: Exit) -> None:
         container.serves.clear()
+        container.listens = 0
         container.status, container.exit_code = Status.EXITED, exit.code
         container.is_oom = exit.is_oom
         if exit.is_oom:
             self.tell("oom", container)
         self.tell("die", container, exit.code)
+
+    async def connect(self, container: Container, endpoint: Endpoint, network: Network) -> None:
+        """Add a place in a network; one that runs gets its address at once."""
+        resource = f"container {container.name}"
+        if container.endpoint(network) is not None:
+            words = f"endpoint with name {container.name} already exists in network {network.name}"
+            raise Conflict("connect", resource, words)
+        if container.is_live:
+            endpoint.address = claim_address(self.inventory, container, endpoint, network)
+        endpoint.found = network
+        container.endpoints.append(endpoint)
+        await self.cores.spend(self.latency.engine.network_connect)
+
+    async def disconnect(self, container: Container, endpoint: Endpoint) -> None:
+        """Take a place in a network away; without any other, its ports are not bound any more."""
+        container.endpoints.remove(endpoint)
+        if not container.endpoints:
+            container.bound = ()
+        await self.cores.spend(self.latency.engine.network_connect)
 
     async def end(self, container: Container, *, grace: float | None = None) -> None:
         """End a container's process, by force if that takes longer than *grace*."""

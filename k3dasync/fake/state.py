@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import EngineError, NotFound
 from k3dasync.runtime import (
     ContainerDetail,
@@ -26,7 +27,8 @@ TMPFS = ("/run/", "/var/run/")
 """Mounted afresh at each start over whatever was put there."""
 LOG_LINES = 1000
 """Kept of each container: more than anybody asks for."""
-_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the clock of the engine and its nodes is at zero."""
 
 
 class Service(StrEnum):
@@ -39,33 +41,58 @@ class Service(StrEnum):
 
 @dataclass(slots=True)
 class Network:
-    """A network; without a user-configured subnet it cannot hand out fixed addresses."""
+    """A network; without a user-configured subnet it cannot hand out fixed addresses.
+
+    The one with no range at all, `subnet` None, is the host's own: it is always there.
+    """
 
     id: str
     name: str
-    subnet: ipaddress.IPv4Network
+    subnet: ipaddress.IPv4Network | None
     gateway: str
-    dynamic: ipaddress.IPv4Network
+    dynamic: ipaddress.IPv4Network | None
     labels: Mapping[str, str]
     has_user_subnet: bool
     lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it is the host's own, which nobody can make or remove."""
+        return self.name == HOST_NETWORK
 
     def shown(self) -> NetworkState:
         """Return it as a listing does."""
         return NetworkState(
             id=self.id,
             name=self.name,
-            driver="bridge",
-            subnets=(str(self.subnet),),
+            driver=HOST_NETWORK if self.is_host else "bridge",
+            subnets=(str(self.subnet),) if self.subnet else (),
             gateway=self.gateway,
             labels=dict(self.labels),
         )
 
 
 @dataclass(slots=True)
+class Endpoint:
+    """A container's place in a network, given by name or id, while it does not run too."""
+
+    network: str
+    fixed: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    found: Network | None = None
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """The network's name, as listings show it."""
+        return self.found.name if self.found else self.network
+
+
+@dataclass(slots=True)
 class Container:
     """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
 
+    `listens` is the host's port that its program has taken by itself, on the host's network.
     `imported` are the images in a node, by containerd's names, `executing` the commands beside.
     """
 
@@ -78,9 +105,9 @@ class Container:
     is_oom: bool = False
     restarts: int = 0
     started: float | None = None
-    network: Network | None = None
-    address: str = ""
+    endpoints: list[Endpoint] = field(default_factory=list)
     bound: tuple[PortBinding, ...] = ()
+    listens: int = 0
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     data: Any = None
     serves: set[Service] = field(default_factory=set)
@@ -88,10 +115,28 @@ class Container:
     executing: list[str] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
+    def __post_init__(self) -> None:
+        self.endpoints.append(Endpoint(self.spec.network, self.spec.address))
+
     @property
     def name(self) -> str:
         """Its name, which is its hostname too."""
         return self.spec.name
+
+    @property
+    def address(self) -> str:
+        """Its first address while it runs, else nothing."""
+        return next((one.address for one in self.endpoints), "")
+
+    def endpoint(self, network: Network) -> Endpoint | None:
+        """Return its place in a network, if it has one."""
+        return next((one for one in self.endpoints if one.found is network), None)
+
+    def release(self) -> None:
+        """Give up addresses and ports, as a container does that ends."""
+        self.bound = ()
+        for one in self.endpoints:
+            one.address = ""
 
     @property
     def is_live(self) -> bool:
@@ -104,13 +149,19 @@ class Container:
         return self.status is Status.RUNNING
 
     @property
+    def taken(self) -> tuple[PortBinding, ...]:
+        """The host's ports that nobody else can have while it runs."""
+        if not self.listens:
+            return self.bound
+        return (PortBinding(port=str(self.listens), host_ip="", host_port=self.listens),)
+
+    @property
     def env(self) -> Mapping[str, str]:
         """Its environment."""
         return dict(entry.partition("=")[::2] for entry in self.spec.env)
 
     def shown(self) -> ContainerState:
         """Return it as a listing does: ports only while it runs."""
-        network = self.network.name if self.network else self.spec.network
         return ContainerState(
             id=self.id,
             name=self.name,
@@ -118,7 +169,7 @@ class Container:
             status=self.status,
             labels=dict(self.spec.labels),
             created=self.created,
-            addresses={network: self.address},
+            addresses={one.name: one.address for one in self.endpoints},
             bound_ports=tuple(binding.host_port for binding in self.bound),
         )
 
@@ -135,7 +186,7 @@ class Container:
             binds=self.spec.binds,
             bindings=self.spec.ports,
             image_id=f"sha256:{self.spec.image}",
-            started_at="" if since is None else (_EPOCH + since).isoformat(),
+            started_at="" if since is None else (EPOCH + since).isoformat(),
         )
 
     def lose_tmpfs(self) -> None:
@@ -176,12 +227,19 @@ class Snapshot:
         return not (self.containers or self.networks or self.volumes)
 
 
+_HOST = "f" * 64
+
+
+def _host_network() -> Network:
+    return Network(_HOST, HOST_NETWORK, None, "", None, {}, has_user_subnet=False)
+
+
 @dataclass(slots=True)
 class Inventory:
     """Everything on the engine. Container names are unique, network names are not."""
 
     containers: dict[str, Container] = field(default_factory=dict)
-    networks: dict[str, Network] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=lambda: {_HOST: _host_network()})
     volumes: dict[str, VolumeState] = field(default_factory=dict)
     images: dict[str, ImageState] = field(default_factory=dict)
 
@@ -209,13 +267,12 @@ class Inventory:
             raise EngineError(operation, f"network {name}", words)
         return found[0]
 
-    def members(self, network: Network) -> Iterator[Container]:
-        """Yield the containers that hold an address of a network."""
-        return (
-            container
-            for container in self.containers.values()
-            if container.is_live and container.network is network
-        )
+    def members(self, network: Network) -> Iterator[tuple[Container, str]]:
+        """Yield the containers that hold an address of a network, and the address."""
+        for container in self.containers.values():
+            endpoint = container.endpoint(network)
+            if container.is_live and endpoint is not None:
+                yield container, endpoint.address
 
     def users_of(self, volume: str) -> list[Container]:
         """Return the containers, running or not, which mount a volume."""
@@ -230,7 +287,7 @@ class Inventory:
         """Return what there is now, images left out: they stay by design."""
         return Snapshot(
             frozenset(self.containers),
-            frozenset((network.id, network.name) for network in self.networks.values()),
+            frozenset((one.id, one.name) for one in self.networks.values() if not one.is_host),
             frozenset(self.volumes),
         )
 

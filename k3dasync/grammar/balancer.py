@@ -19,6 +19,17 @@ class BalancerSettings:
     worker_connections: int = 1024
     proxy_timeout: int = 600
 
+    def overrides(self) -> list[str]:
+        """Return what makes these settings of the usual ones."""
+        return [
+            f"{name}={getattr(self, field)}"
+            for name, field in _FIELDS.items()
+            if getattr(self, field) != getattr(_USUAL, field)
+        ]
+
+
+_USUAL = BalancerSettings()
+
 
 def parse(texts: Sequence[str]) -> BalancerSettings:
     """Read overrides, the later ones win. Raises InvalidSyntax if one is none."""

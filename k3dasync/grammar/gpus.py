@@ -1,6 +1,7 @@
 """GPUs, as docker has them: `all`, a number, or `KEY=VALUE{,KEY=VALUE}` in CSV."""
 
 import csv
+import io
 from dataclasses import dataclass
 
 from k3dasync.errors import InvalidSyntax
@@ -18,6 +19,21 @@ class GpuRequest:
     devices: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ("gpu",)
     options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        if self == GpuRequest(count=self.count):
+            return "all" if self.count < 0 else str(self.count)
+        lists = {
+            "device": self.devices,
+            "capabilities": self.capabilities,
+            "options": [f"{key}={value}" if value else key for key, value in self.options],
+        }
+        fields = [] if self.devices else [f"count={'all' if self.count < 0 else self.count}"]
+        fields += [f"driver={self.driver}"] if self.driver else []
+        fields += [f"{key}={','.join(values)}" for key, values in lists.items() if values]
+        written = io.StringIO()
+        csv.writer(written, lineterminator="").writerow(fields)
+        return written.getvalue()
 
 
 def parse(text: str) -> GpuRequest:

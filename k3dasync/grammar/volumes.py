@@ -1,6 +1,8 @@
 """Volume mappings, as docker has them: `[SOURCE:]DESTINATION[:OPTION{,OPTION}]`."""
 
-from dataclasses import dataclass
+import os.path
+import re
+from dataclasses import dataclass, replace
 
 from k3dasync.errors import InvalidVolume
 from k3dasync.grammar.text import Text
@@ -52,3 +54,14 @@ def parse(text: str) -> VolumeMapping:
     options = reader.need("[^:]+", "options, such as ro") if reader.take(":") else ""
     reader.end("the end: a mapping has at most two ':'")
     return VolumeMapping(source=source, destination=destination, options=options)
+
+
+def from_folder(mapping: VolumeMapping, folder: str) -> VolumeMapping:
+    """Return a mapping whose source, if it is a path from a folder or from home, begins at `/`.
+
+    The engine knows no other ones; docker's own command does the same.
+    """
+    if not re.match(r"(\.{1,2}|~)(/|$)", mapping.source):
+        return mapping
+    source = os.path.expanduser(mapping.source)  # noqa: PTH111 - a text, which may name nothing
+    return replace(mapping, source=os.path.normpath(os.path.join(folder, source)))  # noqa: PTH118

@@ -100,9 +100,16 @@ def parse_size(text: str) -> int:
     Units are powers of 1024. Raises InvalidSyntax if it is none.
     """
     reader = Text(text.lower())
-    number = reader.need(r"\d+(\.\d+)?|\.\d+", "a size, such as 512m or 1.5g")
+    # As many digits as a float holds exactly.
+    number = reader.need(r"\d{1,15}(\.\d+)?|\.\d+", "a size, such as 512m or 1.5g")
     reader.take(" ")
     unit = reader.take("[bkmgtp]")
     reader.take("b" if unit == "b" else "i?b")
     reader.end("a unit: b, k, m, g, t or p")
     return int(float(number) * _UNITS[unit])
+
+
+def size(number: int) -> str:
+    """Return bytes as docker writes them, in the largest unit without a rest: `512m`."""
+    unit = next(unit for unit in reversed(_UNITS) if number % _UNITS[unit] == 0 and unit != "")
+    return f"{number // _UNITS[unit]}{unit}"

@@ -4,7 +4,7 @@ Only when nothing of the forward walk runs any more; users before what they use;
 that lacks the run's label; always shielded, always with a deadline.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,13 @@ from k3dasync.graph import Graph, TaskId
 from k3dasync.runtime import Runtime
 from k3dasync.scheduler import walk
 from k3dasync.undo import (
+    DisconnectContainer,
     Nothing,
     RemoveContainer,
     RemoveKubeconfigEntries,
     RemoveNetwork,
     RemoveVolume,
+    Undo,
     leftovers,
 )
 
@@ -83,13 +85,14 @@ async def take_back(
         report = await walk(graph, visit, keep_going=True)
         unseen = [graph[id].task.undo for id in (*report.failed, *report.skipped)]
         try:
-            await _sweep(runtime, labels)
+            await _sweep(runtime, labels, [task.undo for task in pending.values()])
             with anyio.fail_after(ASK_SECONDS):
                 left = await remaining(runtime, labels)
         except (K3dAsyncError, TimeoutError):
             return leftovers(unseen)  # the engine cannot be asked: what we could not undo
-    files = [undo for undo in unseen if isinstance(undo, RemoveKubeconfigEntries)]
-    return (*left, *leftovers(files))
+    kinds = (RemoveKubeconfigEntries, DisconnectContainer)
+    # These have no labels to be found by.
+    return (*left, *leftovers([undo for undo in unseen if isinstance(undo, kinds)]))
 
 
 async def _apply(task: PlannedTask, runtime: Runtime, labels: Mapping[str, str]) -> None:
@@ -102,11 +105,13 @@ async def _apply(task: PlannedTask, runtime: Runtime, labels: Mapping[str, str])
             await runtime.remove_volume(name, labels)
         case RemoveKubeconfigEntries(cluster, path, previous):
             kubeconfig.remove_from(path, cluster, previous)
+        case DisconnectContainer(container, network):
+            await runtime.disconnect_network(container, network, labels)
         case Nothing():
             pass
 
 
-async def _sweep(runtime: Runtime, labels: Mapping[str, str]) -> None:
+async def _sweep(runtime: Runtime, labels: Mapping[str, str], undone: Sequence[Undo]) -> None:
     """Remove what carries the run's label all the same, containers before what they use.
 
     A call cut by the death of its process can take effect after the undo has looked.
@@ -114,6 +119,9 @@ async def _sweep(runtime: Runtime, labels: Mapping[str, str]) -> None:
     with anyio.fail_after(ASK_SECONDS):
         containers = await runtime.containers(labels)
     await gather(partial(_try, runtime.remove_container, one.name, labels) for one in containers)
+    for one in undone:
+        if isinstance(one, DisconnectContainer):
+            await _try(partial(runtime.disconnect_network, one.container), one.network, labels)
     with anyio.fail_after(ASK_SECONDS):
         networks, volumes = await runtime.networks(labels), await runtime.volumes(labels)
     await gather(partial(_try, runtime.remove_network, one.name, labels) for one in networks)

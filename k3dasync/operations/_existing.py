@@ -20,7 +20,7 @@ from k3dasync.errors import ClusterNotFound
 from k3dasync.gather import gather
 from k3dasync.runtime import ContainerState, EngineReader, NetworkState, Status, VolumeState
 
-OTHER_ROLES = frozenset({"registry", "noRole"})
+OTHER_ROLES = frozenset({Role.REGISTRY.value, "noRole"})
 """Parts of a cluster that are no nodes of it: its own registry, k3d's tools container."""
 
 
@@ -49,6 +49,13 @@ class ExistingCluster:
     def token(self) -> str:
         """The cluster's secret."""
         return self.label(LABEL_TOKEN)
+
+    @property
+    def nodes(self) -> tuple[ContainerState, ...]:
+        """Its nodes in the narrower sense; of a deleted cluster a registry can be left."""
+        return tuple(
+            one for one in self.containers if one.labels.get(LABEL_ROLE) not in OTHER_ROLES
+        )
 
     @property
     def has_loadbalancer(self) -> bool:
@@ -139,6 +146,6 @@ def _cluster(
 async def existing_cluster(runtime: EngineReader, name: str) -> ExistingCluster:
     """Return one cluster; raises ClusterNotFound if no container is part of it."""
     found = (await existing_clusters(runtime)).get(name)
-    if found is None or not found.containers:
+    if found is None or not found.nodes:
         raise ClusterNotFound(name)
     return found

@@ -10,6 +10,8 @@ from pathlib import Path
 from k3dasync.cluster import (
     LABEL_API_PORT,
     LABEL_CLUSTER,
+    LABEL_ROLE,
+    Role,
     image_volume_name,
     network_name,
     node_names,
@@ -99,13 +101,15 @@ def refuse_if_taken(world: World, spec: ClusterSpec) -> None:
         container.name
         for container in world.containers
         if container.labels.get(LABEL_CLUSTER) == spec.name
+        # Of a deleted cluster a registry can be left that others use.
+        and container.labels.get(LABEL_ROLE) != Role.REGISTRY
     ]
     if members:
         raise ClusterExists(spec.name, sorted(members))
-    taken = {container.name for container in world.containers}
+    taken = {container.name: container for container in world.containers}
     for name in node_names(spec):
         if name in taken:
-            raise NameTaken("container", name, "a container that is not part of a cluster")
+            raise NameTaken("container", name, _owner(taken[name]))
     external = spec.external_image_volume
     if external is not None and external not in {volume.name for volume in world.volumes}:
         words = "there is no such volume"
@@ -121,6 +125,15 @@ def refuse_if_taken(world: World, spec: ClusterSpec) -> None:
             network_name(spec),
             f"a network that is not ours; remove it, or use it with --network {network_name(spec)}",
         )
+
+
+def _owner(container: ContainerState) -> str:
+    if container.labels.get(LABEL_ROLE) == Role.REGISTRY:
+        return f"a registry that is there already; use it with --registry-use {container.name}"
+    cluster = container.labels.get(LABEL_CLUSTER)
+    return (
+        f"a node of cluster {cluster}" if cluster else "a container that is not part of a cluster"
+    )
 
 
 def local_routes(table: Path = Path("/proc/net/route")) -> tuple[str, ...]:

@@ -1,23 +1,17 @@
 """Creating a cluster: observe, decide, claim, walk; and take everything back if it fails."""
 
 import secrets
-import socket
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import msgspec
 
-from k3dasync import channels, events, kubeconfig, tasks
+from k3dasync import channels, events, kubeconfig
 from k3dasync.backend import Backend
-from k3dasync.cluster import (
-    LABEL_RUN,
-    Cluster,
-    k3s_version,
-    network_name,
-)
+from k3dasync.cluster import LABEL_RUN, Cluster, k3s_version
 from k3dasync.errors import (
     ClaimLost,
     DeadlineExceeded,
@@ -25,28 +19,22 @@ from k3dasync.errors import (
     K3dAsyncError,
     PortTaken,
     RollbackIncomplete,
-    SpecError,
     TaskFailed,
 )
 from k3dasync.events import EventSink, Outputs
-from k3dasync.graph import Graph
-from k3dasync.images import is_channel, loadbalancer_image
+from k3dasync.images import is_channel
 from k3dasync.journal import cluster_lock
+from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
-from k3dasync.operations._choose import (
-    Refused,
-    choose_api,
-    choose_network,
-    default_host_ip,
-    is_address,
-)
-from k3dasync.operations._forward import Forward, planned
-from k3dasync.operations._observe import World, observe, refuse_if_taken
+from k3dasync.operations._choose import Refused
+from k3dasync.operations._decide import Decision, decide
+from k3dasync.operations._forward import Forward
+from k3dasync.operations._observe import observe, refuse_if_taken
 from k3dasync.operations._recover import Recovered, recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
-from k3dasync.resolve import resolve
+from k3dasync.operations._warnings import warnings
 from k3dasync.runtime import EngineFacts
-from k3dasync.spec import ClusterSpec, check, check_image
+from k3dasync.spec import ClusterSpec, check
 from k3dasync.tasks import ClusterTask, Context, TaskReport
 from k3dasync.watch import ClusterWatch
 
@@ -55,65 +43,6 @@ MOST_PLANS = 12
 ports every one of them still gets its own, and more than that is a fault, not a race."""
 TOKEN_LENGTH = 20
 """k3d's; 114 bits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """A cluster, and the graph that makes it."""
-
-    cluster: Cluster
-    graph: Graph[ClusterTask]
-
-    @property
-    def plan(self) -> tuple[events.PlannedTask, ...]:
-        """The graph as it stands in the log."""
-        return planned(self.graph)
-
-
-async def decide(
-    spec: ClusterSpec,
-    *,
-    backend: Backend,
-    world: World,
-    run: str,
-    token: str,
-    target: kubeconfig.Target | None,
-    refused: Refused,
-) -> Decision:
-    """Decide everything about a cluster for the world as it was seen.
-
-    Raises SpecError if there is no room for it.
-    """
-    name, in_use = network_name(spec), frozenset[str]()
-    if world.network(name) is not None:
-        in_use = await backend.runtime.addresses_in_use(name)
-    network = choose_network(spec, world, in_use, refused)
-    facts = world.facts
-    cluster = resolve(
-        spec,
-        run=run,
-        token=token,
-        network=network,
-        api=choose_api(spec, world, await _host_ip(spec, world), refused),
-        loadbalancer_image=check_image(loadbalancer_image(), "K3D_IMAGE_LOADBALANCER"),
-        # Where the engine is in a virtual machine, the network's gateway is not the user's host.
-        host_alias="host-gateway" if facts.is_desktop or not network.gateway else network.gateway,
-        present_volumes={volume.name for volume in world.volumes},
-    )
-    return Decision(cluster=cluster, graph=tasks.plan(cluster, target))
-
-
-async def _host_ip(spec: ClusterSpec, world: World) -> str:
-    host = spec.api_port.host
-    if host is None:
-        return default_host_ip(world)
-    if is_address(host):
-        return host
-    try:
-        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise SpecError(f"--api-port: cannot look up {host}: {error.strerror}") from error
-    return str(found[0][4][0])
 
 
 def new_token() -> str:
@@ -140,7 +69,7 @@ async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
 
     Raises ClusterExists or NameTaken if it would refuse.
     """
-    spec = await _with_version(check(spec))
+    spec = await _with_version(with_contents(check(spec)))
     world = await observe(backend.runtime, await backend.runtime.facts())
     refuse_if_taken(world, spec)
     return await decide(
@@ -169,7 +98,7 @@ async def create(
     Raises ClusterExists, NameTaken, ClusterBusy or SpecError before anything is made;
     TaskFailed, DeadlineExceeded or Interrupted after it was taken back.
     """
-    spec = await _with_version(check(spec))
+    spec = await _with_version(with_contents(check(spec)))
     stop = stop or Stop()
     target = kubeconfig_target(spec, backend)
     if target is not None:
@@ -279,18 +208,8 @@ class _Create:
                 events.Warned,
                 text=f"an earlier run of this cluster was cut; what it had made is removed{but}",
             )
-        cluster = decision.cluster
-        if not cluster.has_fixed_addresses:
-            self._run.emitter.emit(
-                events.Warned,
-                text=f"network {cluster.network_name} has no subnet configured by a user: nodes "
-                "get dynamic addresses, and several servers may not survive a restart",
-            )
-        if len(cluster.servers) == 2:
-            self._run.emitter.emit(
-                events.Warned,
-                text="two servers have no quorum when one of them is down; use 1 or 3",
-            )
+        for text in (*warnings(decision.cluster), *decision.cluster.warnings):
+            self._run.emitter.emit(events.Warned, text=text)
 
     async def _walk(self, decision: Decision) -> None:
         cluster, backend = decision.cluster, self._backend
@@ -301,6 +220,7 @@ class _Create:
             port=cluster.api.port,
             run=self._run.id,
             joiners=[node.name for node in cluster.servers[1:]],
+            secrets=cluster.secrets,
         )
 
         async def act(task: ClusterTask, report: TaskReport) -> None:
@@ -332,6 +252,7 @@ class _Create:
             context=cluster.context,
             kubeconfig=self._target.path if self._target else None,
             nodes=tuple(node.name for node in cluster.nodes),
+            registry=cluster.made_registry.published if cluster.made_registry else None,
         )
         emitter = self._run.emitter
         emitter.emit(

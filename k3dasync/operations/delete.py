@@ -1,6 +1,6 @@
 """Deleting clusters: everything that is part of one, concurrently, with an honest outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -10,10 +10,12 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_CLUSTER
 from k3dasync.errors import Interrupted, K3dAsyncError, RollbackIncomplete
 from k3dasync.events import EventSink
+from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock, past_runs
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
 from k3dasync.operations._forward import Forward, planned
 from k3dasync.operations._recover import recover
+from k3dasync.operations._registry_removal import Fate, fates, registries_of
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.runtime import EngineFacts
 from k3dasync.tasks import TaskReport, removal
@@ -45,6 +47,7 @@ async def delete(
     facts = await backend.runtime.facts()
     if names is None:
         names = tuple(await existing_clusters(backend.runtime))
+    names = tuple(dict.fromkeys(names))
     deleted: list[str] = []
     failures: dict[str, K3dAsyncError] = {}
     slots = anyio.CapacityLimiter(MOST_AT_ONCE)
@@ -52,12 +55,11 @@ async def delete(
     async def delete_one(name: str) -> None:
         async with slots:
             try:
-                if await _delete(name, backend=backend, facts=facts, sinks=sinks):
+                if await _delete(name, names, backend=backend, facts=facts, sinks=sinks):
                     deleted.append(name)
             except K3dAsyncError as error:
                 failures[name] = error
 
-    names = tuple(dict.fromkeys(names))
     with stop.scope():
         async with anyio.create_task_group() as group:
             for name in names:
@@ -81,12 +83,22 @@ def _merged(failures: dict[str, K3dAsyncError]) -> K3dAsyncError:
 
 
 async def _delete(
-    name: str, *, backend: Backend, facts: EngineFacts, sinks: Sequence[EventSink]
+    name: str,
+    names: Collection[str],
+    *,
+    backend: Backend,
+    facts: EngineFacts,
+    sinks: Sequence[EventSink],
 ) -> bool:
-    """Delete one cluster and say whether there was anything to delete."""
+    """Delete one cluster of *names* and say whether there was anything to delete."""
     with cluster_lock(name, facts.id):
         recovered = await recover(name, runtime=backend.runtime, facts=facts, also_kept=True)
-        cluster = (await existing_clusters(backend.runtime)).get(name)
+        clusters = await existing_clusters(backend.runtime)
+        cluster = clusters.get(name)
+        registries: tuple[Fate, ...] = ()
+        if cluster is not None:
+            found = registries_of(await backend.runtime.containers(APP))
+            registries = tuple(fates(cluster, clusters.values(), found, deleted=names))
         files = kubeconfig.Search((), ())
         if not backend.is_rehearsal:
             files = kubeconfig.search(name, also=_merged_into(name))
@@ -102,7 +114,10 @@ async def _delete(
             is_rehearsal=backend.is_rehearsal,
         )
         try:
-            await _walk(run, name, cluster, files, backend)
+            graph = _plan(name, cluster, registries, files.found)
+            told = [f"entries of {name} may be left: {problem}" for problem in files.problems]
+            told += filter(None, (one.told(name) for one in registries))
+            await _walk(run, name, graph, told, backend)
         finally:
             run.close()
     return True
@@ -115,26 +130,41 @@ def _merged_into(name: str) -> tuple[str, ...]:
     return tuple(one.kubeconfig for one in outputs if one is not None and one.kubeconfig)
 
 
-async def _walk(
-    run: Run, name: str, cluster: ExistingCluster | None, files: kubeconfig.Search, backend: Backend
-) -> None:
-    graph = removal.plan(
+def _plan(
+    name: str, cluster: ExistingCluster | None, registries: Sequence[Fate], files: Sequence[str]
+) -> Graph[removal.Removal]:
+    labels = {**APP, LABEL_CLUSTER: name}
+    known = {one.registry.name for one in registries}
+    parts = [one.name for one in cluster.containers] if cluster else []
+    containers = {part: labels for part in parts if part not in known}
+    return removal.plan(
         name,
-        containers=tuple(one.name for one in cluster.containers) if cluster else (),
+        containers=containers
+        | {one.registry.name: one.labels for one in registries if one.is_removed},
+        connections=tuple(
+            (one.registry.name, network)
+            for one in registries
+            if not one.is_removed
+            for network in one.networks
+        ),
         networks=tuple(dict.fromkeys(one.name for one in cluster.networks)) if cluster else (),
         volumes=tuple(one.name for one in cluster.volumes) if cluster else (),
-        kubeconfigs=files.found,
-        labels={**APP, LABEL_CLUSTER: name},
+        kubeconfigs=tuple(files),
+        labels=labels,
         network_labels=APP,
     )
 
+
+async def _walk(
+    run: Run, name: str, graph: Graph[removal.Removal], told: Sequence[str], backend: Backend
+) -> None:
     async def act(task: removal.Removal, _report: TaskReport) -> None:
         await task.run(backend.runtime)
 
     emitter = run.emitter
     run.start(planned(graph))
-    for problem in files.problems:
-        emitter.emit(events.Warned, text=f"entries of {name} may be left: {problem}")
+    for text in told:
+        emitter.emit(events.Warned, text=text)
     forward = Forward(graph, act, emitter)
     try:
         report = await forward.walk(keep_going=True)

@@ -177,9 +177,9 @@ class _Import:
 
 def _failure(report: Report) -> K3dAsyncError:
     """Return one error for all failures, the nodes' first: a source fails with its last reader."""
-    by_node = {id: why for id, why in report.failed.items() if id.startswith("import:")}
+    by_node = {id: why for id, why in report.failed.items() if id.startswith("load:")}
     failed = by_node or report.failed
     shown = [f"{id.partition(':')[2]}: {why}" for id, why in failed.items()]
-    done = sum(id.startswith("import:") for id in report.done)
+    done = sum(id.startswith("load:") for id in report.done)
     rest = f"; done on {done} other node{'s' * (done != 1)}" if done else ""
     return ImportFailed(f"not imported into {'; '.join(shown)}{rest}")

@@ -20,7 +20,7 @@ from k3dasync.cluster import (
 )
 from k3dasync.errors import ClusterNotFound, NodeNotFound
 from k3dasync.gather import gather
-from k3dasync.operations._existing import OTHER_ROLES, ExistingCluster, existing_clusters
+from k3dasync.operations._existing import ExistingCluster, existing_clusters
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
 
 MASK = "***"
@@ -31,7 +31,7 @@ async def list_clusters(
 ) -> tuple[ExistingCluster, ...]:
     """Return all clusters, or those of these names; raises ClusterNotFound for an unknown one."""
     found = await existing_clusters(runtime)
-    clusters = {name: each for name, each in found.items() if each.containers}
+    clusters = {name: each for name, each in found.items() if each.nodes}
     if not names:
         return tuple(clusters.values())
     for name in names:
@@ -92,13 +92,9 @@ def _cluster(
             "name": cluster.label(LABEL_NETWORK),
             "id": cluster.networks[0].id if cluster.networks else "",
             "isExternal": cluster.label(LABEL_NETWORK_EXTERNAL) == "true",
-            "ipam": {"ipPrefix": cluster.label("k3d.cluster.network.iprange"), "Managed": False},
+            "ipam": {"ipPrefix": _range(cluster), "Managed": False},
         },
-        "nodes": [
-            _node(node, details[node.name], with_token=with_token)
-            for node in cluster.containers
-            if node.labels.get(LABEL_ROLE) not in OTHER_ROLES
-        ],
+        "nodes": [_node(node, details[node.name], with_token=with_token) for node in cluster.nodes],
         "imageVolume": cluster.label(LABEL_IMAGE_VOLUME),
         "volumes": [volume.name for volume in cluster.volumes],
         "serversRunning": cluster.running(Role.SERVER),
@@ -110,6 +106,12 @@ def _cluster(
     if with_token:
         result["clusterToken"] = cluster.token
     return result
+
+
+def _range(cluster: ExistingCluster) -> str:
+    """Return the range of a cluster's network; k3d's labels have words for none."""
+    label = cluster.label("k3d.cluster.network.iprange")
+    return label if "/" in label else ""
 
 
 def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
         "image": detail.image_id,
         "volumes": list(detail.binds),
         "env": [f"{key}{equals}{shown(key, value)}" for key, equals, value in env],
-        "Cmd": list(detail.command),
+        "Cmd": list(detail.command) if with_token else _masked(detail.command),
         "portMappings": {
             binding.port: [{"HostIp": binding.host_ip, "HostPort": binding.host_ports}]
             for binding in detail.bindings
@@ -155,7 +157,28 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
     return result
 
 
-_SECRETS = frozenset({"K3S_TOKEN", LABEL_TOKEN})
+_SECRETS = frozenset(
+    {
+        "K3S_TOKEN",
+        "K3S_DATASTORE_ENDPOINT",
+        "REGISTRY_PROXY_PASSWORD",
+        "REGISTRY_HTTP_SECRET",
+        LABEL_TOKEN,
+    }
+)
+_SECRET_OPTIONS = frozenset({"--token", "-t", "--agent-token", "--datastore-endpoint"})
+"""Of k3s; users may pass what holds a password as an argument too."""
+
+
+def _masked(command: Sequence[str]) -> list[str]:
+    """Return a command without the values of options that are secret."""
+    shown: list[str] = []
+    for word in command:
+        option, equals, _ = word.partition("=")
+        is_secret = equals and option in _SECRET_OPTIONS
+        is_value = bool(shown) and shown[-1] in _SECRET_OPTIONS
+        shown.append(f"{option}={MASK}" if is_secret else MASK if is_value else word)
+    return shown
 
 
 def _is_static(labels: dict[str, str]) -> bool:

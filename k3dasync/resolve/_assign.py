@@ -9,9 +9,10 @@ from k3dasync.errors import InvalidFilter
 from k3dasync.grammar import filters, volumes
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.filters import Members
+from k3dasync.grammar.node_files import NodeFile
 from k3dasync.grammar.words import parse_label, parse_runtime_label
 from k3dasync.resolve._publish import publish
-from k3dasync.runtime import PortBinding
+from k3dasync.runtime import File, PortBinding
 from k3dasync.spec import ClusterSpec, read
 
 
@@ -25,6 +26,7 @@ class Extras:
     node_labels: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     ports: list[PortBinding] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ def assign(spec: ClusterSpec, members: Members) -> Assignment:
         chosen = _select(one, members) if one.filters else members.all
         for name in chosen:
             extras[name].binds.append(str(volumes.parse(one.value)))
+    for file in spec.files:
+        assert file.content is not None, "files are read before anything is decided"
+        for name in _select(file, members) if file.filters else members.all:
+            extras[name].files.append(File(path=file.destination, content=file.content))
     proxied = publish(spec.ports, members)
     for name, binding in proxied.bindings:
         extras[name].ports.append(binding)
@@ -78,7 +84,7 @@ def _chosen(one: Filtered, members: Members) -> Sequence[str]:
     return members.all
 
 
-def _select(one: Filtered, members: Members) -> Sequence[str]:
+def _select(one: Filtered | NodeFile, members: Members) -> Sequence[str]:
     for each in one.filters:
         if each.suffix:
             text = str(one)

@@ -7,11 +7,12 @@ from k3dasync.graph import TaskId
 
 MOST_NAMES = 2
 """Of things needed alike: they must fit a line of 80 columns, beside the columns before."""
-_OF_NODES = {"container", "start", "supervisor", "join", "ready", "balance", "import"}
+_OF_NODES = {"container", "start", "connect", "supervisor", "join", "ready", "balance", "load"}
 """The kinds of tasks that are about one node: they share its row."""
 _REACHED = {
     "container": "{} to be created",
     "start": "{} to start",
+    "connect": "{} to be connected",
     "supervisor": "{} to let nodes join",
     "join": "{} to join",
     "ready": "{} to be ready",
@@ -19,6 +20,7 @@ _REACHED = {
     "network": "the {}",
     "volume": "the {}",
     "api": "the {}",
+    "remove-connection": "{} to be disconnected",
 }
 """What somebody needs who needs a task of that kind."""
 
@@ -37,7 +39,7 @@ def resource(task: TaskId, cluster: str | None) -> Resource:
     """Return what a task is about; all tasks of one node are about the same."""
     kind, _, id = task.partition(":")
     kind = "node" if kind in _OF_NODES else kind.removeprefix("remove-")
-    kind = "node" if kind == "container" else kind
+    kind = "node" if kind in {"container", "connection"} else kind
     rest = _without_prefix(id, cluster)
     match kind:
         case "node":

@@ -5,7 +5,16 @@ from itertools import chain
 from k3dasync.cluster import Cluster
 from k3dasync.graph import Graph
 from k3dasync.kubeconfig import Target
-from k3dasync.tasks import agent, image, kubeconfig, loadbalancer, network, server, volume
+from k3dasync.tasks import (
+    agent,
+    image,
+    kubeconfig,
+    loadbalancer,
+    network,
+    registry,
+    server,
+    volume,
+)
 from k3dasync.tasks._context import ClusterTask, Context, TaskReport
 
 __all__ = ["ClusterTask", "Context", "TaskReport", "plan"]
@@ -21,6 +30,7 @@ def plan(cluster: Cluster, target: Target | None) -> Graph[ClusterTask]:
             server.tasks(cluster),
             loadbalancer.tasks(cluster),
             agent.tasks(cluster),
+            registry.tasks(cluster),
             kubeconfig.tasks(cluster, target),
         )
     )

@@ -25,6 +25,11 @@ def start(name: str) -> TaskId:
     return TaskId(f"start:{name}")
 
 
+def connect(name: str) -> TaskId:
+    """The registry is in the cluster's network."""
+    return TaskId(f"connect:{name}")
+
+
 def supervisor(name: str) -> TaskId:
     """Nodes can join."""
     return TaskId(f"supervisor:{name}")
@@ -65,6 +70,6 @@ def export(source: str) -> TaskId:
     return TaskId(f"export:{source}")
 
 
-def import_into(node: str) -> TaskId:
+def load(node: str) -> TaskId:
     """The node has the images."""
-    return TaskId(f"import:{node}")
+    return TaskId(f"load:{node}")

@@ -122,7 +122,7 @@ class ImportInto:
 
     @property
     def id(self) -> TaskId:
-        return _ids.import_into(self.node)
+        return _ids.load(self.node)
 
     @property
     def does(self) -> str:

@@ -1,6 +1,6 @@
 """Removing a cluster that was complete, whoever made it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from k3dasync import kubeconfig
@@ -18,6 +18,7 @@ class Removal:
     name: str
     labels: tuple[tuple[str, str], ...] = ()
     cluster: str = ""
+    network: str = ""
     needs: frozenset[TaskId] = frozenset()
 
     @property
@@ -26,7 +27,7 @@ class Removal:
 
     @property
     def does(self) -> str:
-        return "remove"
+        return f"disconnect from {self.network}" if self.kind == "connection" else "remove"
 
     @property
     def undo(self) -> Undo:
@@ -35,9 +36,13 @@ class Removal:
     @property
     def what(self) -> str:
         """The thing, for people."""
-        return (
-            f"entries in {self.name}" if self.kind == "kubeconfig" else f"{self.kind} {self.name}"
-        )
+        match self.kind:
+            case "kubeconfig":
+                return f"entries in {self.name}"
+            case "connection":
+                return f"connection of {self.name} to network {self.network}"
+            case _:
+                return f"{self.kind} {self.name}"
 
     async def run(self, runtime: Runtime) -> None:
         """Remove it; what is not there any more is removed."""
@@ -45,6 +50,8 @@ class Removal:
         match self.kind:
             case "container":
                 await runtime.remove_container(self.name, labels)
+            case "connection":
+                await runtime.disconnect_network(self.name, self.network, labels)
             case "network":
                 await runtime.remove_network(self.name, labels)
             case "volume":
@@ -56,23 +63,31 @@ class Removal:
 def plan(
     cluster: str,
     *,
-    containers: tuple[str, ...],
+    containers: Mapping[str, Mapping[str, str]],
+    connections: tuple[tuple[str, str], ...] = (),
     networks: tuple[str, ...],
     volumes: tuple[str, ...],
     kubeconfigs: tuple[str, ...],
-    labels: dict[str, str],
-    network_labels: dict[str, str],
+    labels: Mapping[str, str],
+    network_labels: Mapping[str, str],
 ) -> Graph[Removal]:
-    """Return the removals: containers at once, then what they used, the user's files beside."""
+    """Return the removals: containers at once, then what they used, the user's files beside.
+
+    *containers* are given with the labels that they must carry to be removed; *connections* are
+    containers that stay, each with a network that goes.
+    """
 
     def removals() -> Iterator[Removal]:
         of_cluster = tuple(labels.items())
-        for name in containers:
-            yield Removal(kind="container", name=name, labels=of_cluster)
+        for name, carried in containers.items():
+            yield Removal(kind="container", name=name, labels=tuple(carried.items()))
+        for name, network in connections:
+            yield Removal(kind="connection", name=name, network=network)
         users = frozenset(_ids.remove("container", name) for name in containers)
+        members = users | {_ids.remove("connection", name) for name, _ in connections}
         for name in networks:
             of_network = tuple(network_labels.items())
-            yield Removal(kind="network", name=name, labels=of_network, needs=users)
+            yield Removal(kind="network", name=name, labels=of_network, needs=members)
         for name in volumes:
             yield Removal(kind="volume", name=name, labels=of_cluster, needs=users)
         for path in kubeconfigs:

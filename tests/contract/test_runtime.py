@@ -6,6 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -59,6 +60,28 @@ async def test_an_image_that_cannot_be_had(bench: Bench) -> None:
 
 
 # ---- networks
+
+
+async def test_the_hosts_own_network_is_always_there(bench: Bench) -> None:
+    """Without a range, and nobody can remove it."""
+    found = [one for one in await bench.runtime.networks() if one.name == HOST_NETWORK]
+
+    assert [("host", (), "")] == [(one.driver, one.subnets, one.gateway) for one in found]
+    with pytest.raises(EngineError, match="pre-defined network"):
+        await bench.runtime.remove_network(HOST_NETWORK, {})
+
+
+async def test_a_container_on_the_hosts_network(bench: Bench) -> None:
+    """It runs there without an address; entries for its hosts file are taken."""
+    spec = bench.spec(HOST_NETWORK, extra_hosts=("far.example:10.9.9.9",))
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    (listed,) = await bench.runtime.containers(bench.labels)
+    inspected = await bench.runtime.inspect_container(spec.name)
+    assert {HOST_NETWORK: ""} == listed.addresses == inspected.state.addresses
+    assert Status.RUNNING is inspected.state.status
+    assert "" not in await bench.runtime.addresses_in_use(HOST_NETWORK)
 
 
 async def test_a_network_is_listed_as_made(bench: Bench) -> None:
@@ -191,6 +214,144 @@ async def test_a_subnet_of_the_engine_s_choice_has_no_fixed_addresses(bench: Ben
     with pytest.raises(AddressesUnsupported):  # noqa: PT012 - one of the two raises
         await bench.runtime.create_container(spec)
         await bench.runtime.start_container(spec.name)
+
+
+# ---- containers in several networks
+
+
+async def connected(bench: Bench, address: bool = True) -> tuple[str, str, str | None]:
+    """Start a container in one network, connect it to another: its name, that one, its address."""
+    first, second = await bench.network("one"), await bench.network("two")
+    spec = bench.spec(first)
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    wanted = await bench.address(second) if address else None
+    await bench.runtime.connect_network(spec.name, second, address=wanted, labels=bench.labels)
+    return spec.name, second, wanted
+
+
+async def networks_of(bench: Bench, name: str) -> dict[str, str]:
+    found = (await bench.runtime.inspect_container(name)).state.addresses
+    return {network.removeprefix(f"{bench.name}-"): address for network, address in found.items()}
+
+
+async def test_a_container_can_be_in_two_networks(bench: Bench) -> None:
+    """It has an address in each, the one that is asked for."""
+    name, second, address = await connected(bench)
+
+    found = await networks_of(bench, name)
+
+    assert {"one", "two"} == set(found)
+    assert address == found["two"]
+    assert frozenset({address}) == await bench.runtime.addresses_in_use(second)
+
+
+async def test_a_connection_outlives_a_restart(bench: Bench) -> None:
+    """With its address."""
+    name, _, address = await connected(bench)
+    await bench.runtime.stop_container(name, grace=0)
+    assert {"one": "", "two": ""} == await networks_of(bench, name)
+
+    await bench.runtime.start_container(name)
+
+    assert address == (await networks_of(bench, name))["two"]
+
+
+async def test_a_container_that_does_not_run_can_be_connected(bench: Bench) -> None:
+    """It gets its address when it starts."""
+    first, second = await bench.network("one"), await bench.network("two")
+    spec = bench.spec(first)
+    address = await bench.address(second)
+    await bench.runtime.create_container(spec)
+    await bench.runtime.connect_network(spec.name, second, address=address, labels=bench.labels)
+    assert {"one", "two"} == set(await networks_of(bench, spec.name))
+
+    await bench.runtime.start_container(spec.name)
+
+    assert address == (await networks_of(bench, spec.name))["two"]
+
+
+async def test_a_container_is_connected_once(bench: Bench) -> None:
+    """The second time is refused."""
+    name, second, _ = await connected(bench)
+
+    with pytest.raises(Conflict):
+        await bench.runtime.connect_network(name, second, address=None, labels={})
+
+
+async def test_connections_claim_addresses(bench: Bench) -> None:
+    """One that is in use, or that the network cannot give, is refused."""
+    name, second, address = await connected(bench)
+    other = bench.spec(await bench.network("three"), "b")
+    await bench.runtime.create_container(other)
+    await bench.runtime.start_container(other.name)
+    foreign = await bench.foreign_network("foreign")
+
+    with pytest.raises(AddressTaken):
+        await bench.runtime.connect_network(other.name, second, address=address, labels={})
+    with pytest.raises(AddressesUnsupported):
+        await bench.runtime.connect_network(
+            name, foreign, address=await bench.address(foreign), labels={}
+        )
+
+    assert {"three"} == set(await networks_of(bench, other.name))
+
+
+async def test_what_is_not_there_is_not_connected(bench: Bench) -> None:
+    """Neither the container nor the network."""
+    network = await bench.network()
+    spec = bench.spec(network)
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(NotFound):
+        await bench.runtime.connect_network(f"{bench.name}-none", network, address=None, labels={})
+    with pytest.raises(NotFound):
+        await bench.runtime.connect_network(
+            spec.name, f"{bench.name}-none", address=None, labels={}
+        )
+
+
+async def test_a_connection_goes_by_its_labels(bench: Bench) -> None:
+    """Who has not made it does not take it away; given by name or id, and only once."""
+    name, second, _ = await connected(bench)
+    runtime, others = bench.runtime, {"k3dasync.run": f"{bench.name}-other"}
+    assert not await runtime.disconnect_network(name, second, others)
+    assert not await runtime.disconnect_network(name, f"{bench.name}-one", bench.labels)
+    assert {"one", "two"} == set(await networks_of(bench, name))
+
+    assert await runtime.disconnect_network(name, f"{bench.name}-two", bench.labels)
+
+    assert {"one"} == set(await networks_of(bench, name))
+    assert not await runtime.disconnect_network(name, second, bench.labels)
+    assert await runtime.remove_network(f"{bench.name}-two", bench.labels)
+
+
+async def test_a_container_can_leave_its_first_network(bench: Bench) -> None:
+    """Without labels whoever made the connection; that network can go then, and ports stay."""
+    first, second = await bench.network("one"), await bench.network("two")
+    port = bench.port()
+    spec = bench.spec(first, ports=(port,))
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    await bench.runtime.connect_network(spec.name, second, address=None, labels={})
+
+    assert await bench.runtime.disconnect_network(spec.name, first, {})
+    assert await bench.runtime.remove_network(f"{bench.name}-one", bench.labels)
+
+    (found,) = await bench.runtime.containers(bench.labels)
+    assert [f"{bench.name}-two"] == list(found.addresses)
+    assert (port.host_port,) == found.bound_ports
+    await bench.runtime.stop_container(spec.name, grace=0)
+    await bench.runtime.start_container(spec.name)
+    (found,) = await bench.runtime.containers(bench.labels)
+    assert (port.host_port,) == found.bound_ports
+
+
+async def test_what_is_not_there_is_not_disconnected(bench: Bench) -> None:
+    """And that is no error."""
+    network = await bench.network()
+
+    assert not await bench.runtime.disconnect_network(f"{bench.name}-none", network, {})
 
 
 async def test_a_host_port_is_given_once(bench: Bench) -> None:

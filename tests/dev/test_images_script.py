@@ -15,6 +15,12 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]  # the first one may
 PREFIX = os.environ.get("K3DASYNC_DEV_IMAGES", "k3dasync-dev")
 NODE = f"{PREFIX}/node:standin"
 LOADBALANCER = f"{PREFIX}/loadbalancer:standin"
+REGISTRY = f"{PREFIX}/registry:standin"
+PRINTED = {
+    "K3D_IMAGE": NODE,
+    "K3D_IMAGE_LOADBALANCER": LOADBALANCER,
+    "K3DASYNC_IMAGE_REGISTRY": REGISTRY,
+}
 NETWORK = f"k3dasync-test-images-{os.getpid()}"
 NGINX = """
 error_log stderr notice;
@@ -85,17 +91,17 @@ def test_the_second_call_builds_nothing(
 ) -> None:
     """What is there with the right content is used as it is."""
     done = run_script("images", "--standin", DOCKER_HOST=engine.host)
-    assert f"K3D_IMAGE={NODE}\nK3D_IMAGE_LOADBALANCER={LOADBALANCER}\n" == done.stdout
+    assert [f"{name}={image}" for name, image in PRINTED.items()] == done.stdout.splitlines()
     assert (
-        f"dev/images: {NODE} is up to date\ndev/images: {LOADBALANCER} is up to date\n"
-        == done.stderr
+        "".join(f"dev/images: {image} is up to date\n" for image in PRINTED.values()) == done.stderr
     )
 
 
 def test_the_names_can_be_exported(run_script: Any, engine: Any, images: dict[str, str]) -> None:
     """With --export-env a shell's eval takes the output."""
     done = run_script("images", "--standin", "--export-env", DOCKER_HOST=engine.host)
-    assert f"export K3D_IMAGE={NODE}\nexport K3D_IMAGE_LOADBALANCER={LOADBALANCER}\n" == done.stdout
+    expected = [f"export {name}={image}" for name, image in PRINTED.items()]
+    assert expected == done.stdout.splitlines()
 
 
 def test_without_an_engine_it_says_how_to_start_one(run_script: Any) -> None:
@@ -134,6 +140,17 @@ def test_the_loadbalancer_image_is_configured_as_the_official_one(
     assert ["/docker-entrypoint.sh"] == config["Entrypoint"]
     assert ["nginx", "-g", "daemon off;"] == config["Cmd"]
     assert "SIGQUIT" == config["StopSignal"]
+
+
+def test_the_registry_image_is_configured_as_the_official_one(
+    engine: Any, images: dict[str, str]
+) -> None:
+    """It serves the configuration file that it is started with, and keeps images in a volume."""
+    config = engine.call("GET", f"/images/{REGISTRY}/json")["Config"]
+    assert ["/entrypoint.sh"] == config["Entrypoint"]
+    assert ["/etc/docker/registry/config.yml"] == config["Cmd"]
+    assert {"/var/lib/registry": {}} == config["Volumes"]
+    assert {"5000/tcp": {}} == config["ExposedPorts"]
 
 
 def test_a_node_has_what_entrypoint_scripts_use(engine: Any, node: str) -> None:

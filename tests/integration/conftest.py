@@ -51,6 +51,9 @@ class Cli:
             "K3D_IMAGE_LOADBALANCER": os.environ.get(
                 "K3D_IMAGE_LOADBALANCER", "k3dasync-dev/loadbalancer:standin"
             ),
+            "K3DASYNC_IMAGE_REGISTRY": os.environ.get(
+                "K3DASYNC_IMAGE_REGISTRY", "k3dasync-dev/registry:standin"
+            ),
         }
 
     @property

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,17 +38,38 @@ from k3dasync.fake import (
     backend_of,
 )
 from k3dasync.fake.faults import Trouble
+from k3dasync.fake.state import Snapshot
+from k3dasync.grammar.registries import RegistryReference
 from k3dasync.journal import past_runs, state_dir
 from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.operations.rollback import rollback
-from k3dasync.spec import ClusterSpec, WaitLevel
+from k3dasync.runtime import PortBinding
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistrySpec, WaitLevel
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
 SPEC = ClusterSpec(name="dev", servers=2, agents=2, timeout=3600.0)
-"""Small enough for a sweep over every call, and with every kind of task in it."""
+"""Small enough for a sweep over every call, and with every kind of task in it but registries'."""
+REGISTRIES = ClusterSpec(
+    name="dev",
+    registry=RegistrySpec(),
+    registries=(RegistryReference("shared"),),
+    timeout=3600.0,
+)
+"""One registry of its own, and one that others use too."""
+SHAPES = {
+    "nodes": SPEC,
+    "registries": REGISTRIES,
+    "datastore": ClusterSpec(
+        name="dev", servers=3, agents=1, timeout=3600.0, datastore=Datastore(endpoint="http://e:1")
+    ),
+    "on-host": ClusterSpec(
+        name="dev", network="host", api_port=ApiPort(None, 16443), timeout=3600.0
+    ),
+}
+shapes = pytest.mark.parametrize("shape", SHAPES)
 
 
 @dataclass
@@ -55,6 +77,13 @@ class World:
     runtime: FakeRuntime
     faults: Faults
     keeper: Keeper
+    before: Snapshot
+
+    def is_as_before(self) -> bool:
+        """Say whether nothing was left or lost, and the shared registry is only where it was."""
+        shared = self.runtime.machine.inventory.containers["k3d-shared"]
+        networks = [one.name for one in shared.endpoints]
+        return self.runtime.snapshot() == self.before and networks == ["theirs"]
 
     async def create(self, spec: ClusterSpec = SPEC, stop: Stop | None = None) -> events.Outputs:
         return await create(spec, backend=backend_of(self.runtime), sinks=(self.keeper,), stop=stop)
@@ -68,7 +97,11 @@ class World:
 async def world(*orders: Fault | NodeFault, latency: Latency | None = None) -> AsyncIterator[World]:
     faults = Faults(orders)
     async with FakeRuntime(latency=latency or Latency().scaled(0.1), faults=faults) as runtime:
-        yield World(runtime, faults, Keeper())
+        network = runtime.add_foreign_network("theirs")
+        labels = {"app": "k3d", "k3d.role": "registry", "k3d.cluster": ""}
+        port = PortBinding(port="5000/tcp", host_ip="127.0.0.1", host_port=5000)
+        await runtime.add_foreign_container("k3d-shared", network, ports=(port,), labels=labels)
+        yield World(runtime, faults, Keeper(), runtime.snapshot())
 
 
 async def calls_of_a_create(spec: ClusterSpec = SPEC) -> list[tuple[str, str]]:
@@ -90,36 +123,38 @@ async def test_a_create_that_goes_well_keeps_the_laws() -> None:
 
 
 @virtual_time
+@shapes
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_fault_at_every_call_leaves_nothing(moment: Moment) -> None:
-    """Whichever call fails, before or after its effect: the engine is empty and the log closed."""
-    calls = await calls_of_a_create()
+async def test_a_fault_at_every_call_leaves_nothing(moment: Moment, shape: str) -> None:
+    """Whichever call fails, before or after its effect: nothing is left and the log closed."""
+    calls = await calls_of_a_create(SHAPES[shape])
     for nth in range(1, len(calls) + 1):
         refused = EngineError("do", "it", "refused on order")
         async with world(Fault(trouble=Fail(refused), nth=nth, moment=moment)) as one:
             try:
-                await one.create()
+                await one.create(SHAPES[shape])
             except K3dAsyncError:
-                assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"
+                assert one.is_as_before(), f"call {nth} {calls[nth - 1]}: left behind"
             if one.log:
                 assert_laws(one.log)
 
 
 @virtual_time
+@shapes
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_stop_at_every_call_leaves_nothing(moment: Moment) -> None:
+async def test_a_stop_at_every_call_leaves_nothing(moment: Moment, shape: str) -> None:
     """Whenever the user says stop, everything is taken back and the log says why."""
-    calls = await calls_of_a_create()
+    calls = await calls_of_a_create(SHAPES[shape])
     for nth in range(1, len(calls) + 1):
         stop = Stop()
         trouble = Call(partial(stop.request, "enough"))
         order = Fault(trouble=trouble, nth=nth, moment=moment)
         async with world(order) as one:
             try:
-                await one.create(stop=stop)
+                await one.create(SHAPES[shape], stop=stop)
             except Interrupted as error:
                 assert "enough" in str(error)  # noqa: PT017 - or it came too late
-                assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"
+                assert one.is_as_before(), f"call {nth} {calls[nth - 1]}: left behind"
             else:
                 assert isinstance(one.log[-1], events.RunDone)
             if one.log:
@@ -127,16 +162,17 @@ async def test_a_stop_at_every_call_leaves_nothing(moment: Moment) -> None:
 
 
 @virtual_time
+@shapes
 @pytest.mark.parametrize("moment", list(Moment))
 @pytest.mark.parametrize("how", ["rollback", "create", "delete"])
 async def test_a_kill_at_every_call_can_be_finished(
-    moment: Moment, how: str, own_directories: object
+    moment: Moment, how: str, shape: str, own_directories: object
 ) -> None:
     """Killed anywhere, the next rollback, create or delete of that name leaves nothing over."""
-    calls = await calls_of_a_create()
+    calls = await calls_of_a_create(SHAPES[shape])
     for nth in range(1, len(calls) + 1, 3 if how != "rollback" else 1):
         name = f"c{nth}"
-        spec = ClusterSpec(name=name, servers=2, agents=2)
+        spec = msgspec.structs.replace(SHAPES[shape], name=name)
         disk = Disk(state_dir())
         orders = [Fault(trouble=trouble, nth=nth, moment=moment) for trouble in (disk.stop, Kill())]
         async with world(*orders) as one:
@@ -147,7 +183,7 @@ async def test_a_kill_at_every_call_can_be_finished(
             disk.restore()
             await finish(one, spec, how)
 
-            assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"
+            assert one.is_as_before(), f"call {nth} {calls[nth - 1]}: left behind"
             assert not any(past.is_unfinished for past in past_runs(name))
 
 
@@ -203,7 +239,7 @@ async def test_a_node_that_crashes_fails_the_create_at_once() -> None:
             await one.create()
 
         assert "NODE_CRASHLOOP" == caught.value.code
-        assert one.runtime.is_empty()
+        assert one.is_as_before()
         assert_laws(one.log)
         assert one.log[-1].t < 60
 
@@ -245,7 +281,7 @@ async def test_a_node_that_somebody_else_ends_fails_the_create_at_once(node: str
             await create(SPEC, backend=backend_of(one.runtime), sinks=(one.keeper, started))
 
         assert ("NODE_GONE", 1) == (caught.value.code, caught.value.exit_code)
-        assert one.runtime.is_empty()
+        assert one.is_as_before()
         assert_laws(one.log)
         assert one.log[-1].t < 60
 
@@ -281,7 +317,7 @@ async def test_a_deadline_says_what_was_waited_for() -> None:
             await one.create(ClusterSpec(name="dev", agents=1, timeout=120.0))
 
         assert 124 == caught.value.exit_code
-        assert one.runtime.is_empty()
+        assert one.is_as_before()
         assert_laws(one.log)
         heartbeats = [event for event in one.log if isinstance(event, events.TaskWaiting)]
         assert any(event.since >= 5 for event in heartbeats)
@@ -304,11 +340,31 @@ async def test_an_undo_that_fails_is_named_and_can_be_repeated() -> None:
         last = one.log[-1]
         assert isinstance(last, events.RunFailed)
         left = one.runtime.snapshot()
+        before = len(one.before.containers) + len(one.before.networks)
         assert last.left == caught.value.left
         assert "container k3d-dev-agent-1" in last.left
-        assert len(last.left) == len(left.containers) + len(left.networks) + len(left.volumes)
+        there = len(left.containers) + len(left.networks) + len(left.volumes)
+        assert len(last.left) == there - before
         assert 1 == len(await rollback("dev", backend=backend_of(one.runtime)))
-        assert one.runtime.is_empty()
+        assert one.is_as_before()
+
+
+@virtual_time
+async def test_a_connection_that_cannot_be_undone_is_named_and_can_be_repeated() -> None:
+    """It has no label to be found by, so the log is where it stands."""
+    orders = (
+        NodeFault(node="*-server-0", stage=Stage.REGISTERED),
+        Fault(trouble=Hang(), verb="disconnect_network", times=2),
+    )
+    async with world(*orders) as one:
+        with pytest.raises(RollbackIncomplete) as caught:
+            await one.create(REGISTRIES)
+
+        assert "connection of k3d-shared to network k3d-dev" in caught.value.left
+        assert "network k3d-dev" in caught.value.left
+        assert_laws(one.log)
+        assert 1 == len(await rollback("dev", backend=backend_of(one.runtime)))
+        assert one.is_as_before()
 
 
 async def test_no_rollback_keeps_the_wreck_until_told() -> None:
@@ -318,17 +374,18 @@ async def test_no_rollback_keeps_the_wreck_until_told() -> None:
     async with world(order) as one:
         with pytest.raises(K3dAsyncError, match="exited with code 1"):
             await one.create(spec)
-        assert not one.runtime.is_empty()
+        assert not one.is_as_before()
         with pytest.raises(ClusterExists):
             await one.create(spec)
         await rollback("dev", backend=backend_of(one.runtime))
-        assert one.runtime.is_empty()
+        assert one.is_as_before()
 
 
 @given(
     servers=st.integers(1, 3),
     agents=st.integers(0, 4),
     loadbalancer=st.booleans(),
+    is_outside=st.booleans(),
     wait=st.sampled_from(WaitLevel),
     scale=st.sampled_from([0.0, 0.01, 1.0, 3.0]),
     nth=st.integers(0, 120),
@@ -344,6 +401,7 @@ def test_any_shape_any_trouble(  # noqa: PLR0917 - hypothesis gives them by name
     servers: int,
     agents: int,
     loadbalancer: bool,
+    is_outside: bool,
     wait: WaitLevel,
     scale: float,
     nth: int,
@@ -352,7 +410,12 @@ def test_any_shape_any_trouble(  # noqa: PLR0917 - hypothesis gives them by name
 ) -> None:
     """Whatever the shape, the speed and the trouble: the laws hold; success or nothing is left."""
     spec = ClusterSpec(
-        name="dev", servers=servers, agents=agents, loadbalancer=loadbalancer, wait=wait
+        name="dev",
+        servers=servers,
+        agents=agents,
+        loadbalancer=loadbalancer,
+        datastore=Datastore(endpoint="http://etcd:2379") if is_outside else None,
+        wait=wait,
     )
 
     async def attempt() -> None:
@@ -369,7 +432,7 @@ def test_any_shape_any_trouble(  # noqa: PLR0917 - hypothesis gives them by name
             try:
                 await one.create(spec, stop)
             except K3dAsyncError:
-                assert one.runtime.is_empty()
+                assert one.is_as_before()
             if one.log:
                 assert_laws(one.log)
 

@@ -8,9 +8,10 @@ import pytest
 from k3dasync.cluster import Cluster, NetworkChoice, Node
 from k3dasync.docker.translate import container_body
 from k3dasync.errors import InvalidFilter, InvalidSyntax, SpecError
-from k3dasync.grammar import filtered
+from k3dasync.grammar import filtered, filters
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.node_files import NodeFile
 from k3dasync.grammar.words import parse_host_alias, parse_ulimit
 from k3dasync.resolve import resolve
 from k3dasync.spec import ClusterSpec, check
@@ -241,3 +242,42 @@ def test_a_bad_image_volume_is_refused(fields: dict[str, object]) -> None:
     """A contradiction, and what is no name."""
     with pytest.raises(SpecError, match="--image-vol"):
         check(ClusterSpec(**{"external_image_volume": "cache", **fields}))  # type: ignore[arg-type]
+
+
+def test_files_go_to_every_node_they_are_for() -> None:
+    """The init server and the load balancer too; without a filter to all."""
+    everywhere = NodeFile(source="a\n", destination="/etc/a", content=b"a\n")
+    one = NodeFile(
+        source="/b", destination="/b", content=b"b", filters=(filters.parse("server:0"),)
+    )
+    made = make(files=(everywhere, one))
+    got = {
+        node.name.removeprefix("k3d-dev-"): [
+            (file.path, file.content, file.mode)
+            for file in node.container.files
+            if file.path in {"/etc/a", "/b"}
+        ]
+        for node in made.cluster.nodes
+    }
+    a, b = ("/etc/a", b"a\n", 0o644), ("/b", b"b", 0o644)
+
+    assert {
+        "server-0": [a, b],
+        "server-1": [a],
+        "agent-0": [a],
+        "agent-1": [a],
+        "serverlb": [a],
+    } == got
+
+
+def test_a_file_for_a_node_that_is_none_is_refused() -> None:
+    """Where it stands is said."""
+    lost = NodeFile(
+        source="a\n",
+        destination="/a",
+        content=b"",
+        filters=(filters.parse("agent:7"),),
+        origin="c.yaml:3: files[0].source",
+    )
+    with pytest.raises(InvalidFilter, match=r"c.yaml:3: files\[0\].source 'agent:7'"):
+        make(files=(lost,))

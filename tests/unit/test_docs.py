@@ -120,7 +120,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_the_graph_in_the_architecture_is_the_graph() -> None:
     """The drawing has the tasks and arrows of a create of one server and one agent."""
     from k3dasync import drawing, tasks
-    from k3dasync.operations.create import Decision
+    from k3dasync.operations._decide import Decision
     from k3dasync.spec import ClusterSpec
     from tests.unit.worlds import decided
 

@@ -83,7 +83,7 @@ async def test_an_image_is_read_once_and_gets_into_all_nodes() -> None:
         assert 1 == verbs.count("export_images")
         assert_laws(lab.keeper.events)
         ends = [one.task for one in lab.keeper.events if isinstance(one, events.TaskDone)]
-        assert {"export:app:1", *(f"import:{node}" for node in NODES)} == set(ends)
+        assert {"export:app:1", *(f"load:{node}" for node in NODES)} == set(ends)
         last = {
             one.task: one.done for one in lab.keeper.events if isinstance(one, events.TaskProgress)
         }
@@ -234,7 +234,7 @@ async def test_a_deadline_ends_everything() -> None:
     """What was still to be done is named, and no command stays in the nodes."""
     async with world() as lab:
         lab.runtime.trouble_imports(NODES[0], Ctr(seconds=1000))
-        with pytest.raises(DeadlineExceeded, match="import:k3d-dev-server-0"):
+        with pytest.raises(DeadlineExceeded, match="load:k3d-dev-server-0"):
             await import_images(
                 ["app:1"], ["dev"], seconds=20, backend=lab.backend, sinks=(lab.keeper,)
             )

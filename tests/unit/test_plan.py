@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from k3dasync import drawing, tasks
+from k3dasync.cluster import Registry, UsedRegistry
+from k3dasync.grammar.exposure import Exposure
+from k3dasync.grammar.registries import RegistryReference
 from k3dasync.kubeconfig import Target
-from k3dasync.operations.create import Decision
-from k3dasync.spec import ApiPort, ClusterSpec, WaitLevel
+from k3dasync.operations._decide import Decision
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistrySpec, WaitLevel
 from tests.unit.worlds import decided
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,13 +30,21 @@ SHAPES = {
     "host-ports": spec(api_port=ApiPort("0.0.0.0", 6550), agents=1),
     "wait-none": spec(servers=2, wait=WaitLevel.NONE),
     "wait-api": spec(servers=3, agents=1, wait=WaitLevel.API),
+    "datastore": spec(servers=3, agents=1, datastore=Datastore(endpoint="https://etcd:2379")),
+    "on-host": spec(network="host", api_port=ApiPort(None, 6551)),
+    "registries": spec(
+        registry=RegistrySpec(exposure=Exposure(None, 5000)),
+        registries=(RegistryReference("shared"),),
+    ),
     "same-image": ClusterSpec(name="dev", image="nginx:test"),
 }
 
 
 def plan(shape: str) -> Decision:
     wanted = SHAPES[shape]
-    cluster = decided(wanted, host=wanted.api_port.host or "127.0.0.1")
+    shared = Registry(name="k3d-shared", port=5000, host="localhost", host_port=5001)
+    used = (UsedRegistry(registry=shared, is_connected=False),) if wanted.registries else ()
+    cluster = decided(wanted, host=wanted.api_port.host or "127.0.0.1", used=used)
     return Decision(cluster=cluster, graph=tasks.plan(cluster, TARGET))
 
 

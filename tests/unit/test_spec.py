@@ -27,7 +27,9 @@ def test_durations_are_gos(text: str, seconds: float | None) -> None:
     assert seconds == parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "1m x", "-1s", "1d", "90s "[:-1] + "9"])
+@pytest.mark.parametrize(
+    "text", ["", "9" * 400 + "h", "5", "s", "1m x", "-1s", "1d", "90s "[:-1] + "9"]
+)
 def test_other_durations_are_refused_with_an_example(text: str) -> None:
     """A number without a unit is refused, and the message shows how to write one."""
     with pytest.raises(SpecError, match="for example 90s"):
@@ -116,13 +118,14 @@ def test_bad_names(name: str) -> None:
         (ClusterSpec(image=""), "--image"),
         (ClusterSpec(image="UPPER:x"), "--image"),
         (ClusterSpec(image="a b"), "--image"),
-        (ClusterSpec(network="host"), "--network host"),
+        (ClusterSpec(network="host", agents=1), "--network host takes one server"),
         (ClusterSpec(network="bridge"), "--network bridge"),
         (ClusterSpec(network="none"), "--network none"),
         (ClusterSpec(network="a/b"), "not the name of a network"),
         (ClusterSpec(network=""), "not the name of a network"),
         (ClusterSpec(network="n", subnet="10.0.0.0/24"), "--subnet cannot be used"),
         (ClusterSpec(token="a b"), "--token"),
+        (ClusterSpec(api_port=ApiPort(host_ip="here")), "'here' is not an address"),
     ],
 )
 def test_what_cannot_be_built_is_refused_by_flag(spec: ClusterSpec, words: str) -> None:

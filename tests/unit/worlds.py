@@ -1,15 +1,32 @@
 """Clusters decided without an engine, for tests about what was decided."""
 
+from typing import Any
+
 from k3dasync import addresses
-from k3dasync.cluster import ApiChoice, Cluster, NetworkChoice, node_names
+from k3dasync.cluster import (
+    ApiChoice,
+    Cluster,
+    NetworkChoice,
+    Registry,
+    RegistryChoice,
+    UsedRegistry,
+    node_names,
+    registry_name,
+)
 from k3dasync.resolve import resolve
-from k3dasync.spec import ClusterSpec
+from k3dasync.spec import ClusterSpec, check
 
 SUBNET = "10.160.7.0/24"
 TOKEN = "the-secret"
 
 
-def network(spec: ClusterSpec, *, is_external: bool = False, fixed: bool = True) -> NetworkChoice:
+def network(
+    spec: ClusterSpec, *, is_external: bool = False, fixed: bool = True, connected: int = 0
+) -> NetworkChoice:
+    if spec.network == addresses.HOST_NETWORK:
+        return NetworkChoice(
+            name=spec.network, is_external=True, subnet="", gateway="", ip_range="", addresses=()
+        )
     layout = addresses.layout(SUBNET)
     return NetworkChoice(
         name=spec.network or f"k3d-{spec.name}",
@@ -17,20 +34,54 @@ def network(spec: ClusterSpec, *, is_external: bool = False, fixed: bool = True)
         subnet=layout.subnet,
         gateway=layout.gateway,
         ip_range=layout.ip_range,
-        addresses=addresses.node_addresses(SUBNET, len(node_names(spec))) if fixed else (),
+        addresses=(
+            addresses.node_addresses(SUBNET, len(node_names(spec)) + connected) if fixed else ()
+        ),
+    )
+
+
+def made(spec: ClusterSpec) -> RegistryChoice | None:
+    """Return the registry that is made in a fixed world, if one is."""
+    asked, name = spec.registry, registry_name(spec)
+    if asked is None or name is None:
+        return None
+    host_port = asked.exposure.port or 26551
+    registry = Registry(
+        name=name,
+        port=host_port if asked.enforce_port_match else 5000,
+        host="localhost",
+        host_port=host_port,
+        remote=asked.proxy.remote_url if asked.proxy else "",
+    )
+    return RegistryChoice(
+        registry=registry, image=asked.image or "registry:test", host_ip="127.0.0.1"
     )
 
 
 def decided(
-    spec: ClusterSpec, *, is_external: bool = False, fixed: bool = True, host: str = "127.0.0.1"
+    spec: ClusterSpec,
+    *,
+    is_external: bool = False,
+    fixed: bool = True,
+    host: str = "127.0.0.1",
+    used: tuple[UsedRegistry, ...] = (),
+    token: str = TOKEN,
+    **more: Any,
 ) -> Cluster:
-    """Return the cluster of a spec in a fixed world."""
+    """Return the cluster of a spec in a fixed world; *more* is for `resolve`."""
+    spec = check(spec)
+    connected = sum(not one.is_connected for one in used)
+    is_on_host = spec.network == addresses.HOST_NETWORK
+    port = spec.api_port.port or (6443 if is_on_host else 26550)
     return resolve(
         spec,
         run="20261122-181500-abcdef",
-        token=TOKEN,
-        network=network(spec, is_external=is_external, fixed=fixed),
-        api=ApiChoice(host=host, host_ip=host, port=spec.api_port.port or 26550),
+        token=token,
+        network=network(spec, is_external=is_external, fixed=fixed, connected=connected),
+        api=ApiChoice(host=host, host_ip=host, port=port),
         loadbalancer_image="nginx:test",
-        host_alias="10.160.7.1",
+        host_alias="" if is_on_host else "10.160.7.1",
+        registry=made(spec),
+        used=used,
+        **more,
     )

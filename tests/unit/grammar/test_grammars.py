@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k3dasync.errors import InvalidFilter, InvalidSyntax
+from k3dasync.errors import InvalidFilter, InvalidSyntax, InvalidVolume
 from k3dasync.grammar import (
     exposure,
     filtered,
     filters,
     gpus,
+    node_files,
     ports,
     registries,
     volumes,
@@ -489,3 +490,82 @@ def test_bad_registry_references_are_refused_at_their_place(text: str, at: int) 
 def test_new_registries(text: str, expected: NewRegistry) -> None:
     """A name, and where it is published."""
     assert expected == registries.parse_new(text)
+
+
+@given(
+    st.builds(GpuRequest, count=st.integers(-1, 99).filter(bool), driver=st.sampled_from(["", "x"]))
+    | st.just(
+        GpuRequest(
+            count=0,
+            devices=("0", "GPU-3a,b"[:5]),
+            capabilities=("compute", "gpu"),
+            options=(("a", "b"), ("c", "")),
+        )
+    )
+)
+def test_gpu_requests_are_read_as_they_are_printed(one: GpuRequest) -> None:
+    """Counts, and devices by name, with all that may be said of them."""
+    assert one == gpus.parse(str(one))
+
+
+@given(st.integers(1, 10**15 - 1))
+def test_sizes_are_read_as_they_are_printed(number: int) -> None:
+    """In whatever unit has no rest."""
+    assert number == words.parse_size(words.size(number))
+
+
+@pytest.mark.parametrize("text", ["9" * 400, f"{'9' * 400}g", f".{'9' * 5000}"])
+def test_sizes_beyond_all_bounds_crash_nothing(text: str) -> None:
+    """They are refused, or a number."""
+    try:
+        assert words.parse_size(text) < 2
+    except InvalidSyntax as error:
+        assert error.expected  # noqa: PT017 - both outcomes are right
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("./a/../b:/x:ro", "/from/b:/x:ro"),
+        ("..:/x", "/:/x"),
+        ("~/a:/x", "/home/me/a:/x"),
+        ("name:/x", "name:/x"),
+        ("/x", "/x"),
+    ],
+)
+def test_sources_start_from_a_folder(
+    text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or from home; names and absolute paths stay what they are."""
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert expected == str(volumes.from_folder(volumes.parse(text), "/from"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/a", "/a"),
+        ("//a/./b/../c", "/a/c"),
+        ("k3s-manifests/a.yaml", "/var/lib/rancher/k3s/server/manifests/a.yaml"),
+        ("k3s-registry-config", "/etc/rancher/k3s/registries.yaml"),
+        ("/k3s-storage/a", "/k3s-storage/a"),
+        ("/runner/a", "/runner/a"),
+    ],
+)
+def test_destinations_of_files(text: str, expected: str) -> None:
+    """Absolute paths, a shortcut only as first element."""
+    assert expected == node_files.parse_destination(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", "a/k3s-storage", "/", "/a/", "k3s-storage/", "/run/a", "/var/run/a", "/proc/a"),
+        *("/a/../run/a", "/dev", "/..", "/a\0"),
+    ],
+)
+def test_bad_destinations_are_refused(text: str) -> None:
+    """No file, or a place where it would not stay."""
+    with pytest.raises(InvalidVolume):
+        node_files.parse_destination(text)

@@ -1,0 +1,80 @@
+"""From what is asked for and what is there to a cluster and the graph that makes it."""
+
+import os
+from dataclasses import dataclass
+
+from k3dasync import events, kubeconfig, tasks
+from k3dasync.addresses import HOST_NETWORK
+from k3dasync.backend import Backend
+from k3dasync.cluster import Cluster, network_name
+from k3dasync.fixes import fixes
+from k3dasync.graph import Graph
+from k3dasync.images import loadbalancer_image
+from k3dasync.operations._choose import (
+    Refused,
+    choose_api,
+    choose_network,
+    choose_registry,
+    host_alias,
+    host_ip,
+    registry_ip,
+)
+from k3dasync.operations._datastore import read_files
+from k3dasync.operations._forward import planned
+from k3dasync.operations._observe import World
+from k3dasync.operations._registries import used_registries
+from k3dasync.resolve import resolve
+from k3dasync.spec import ClusterSpec, check_image
+from k3dasync.tasks import ClusterTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A cluster, and the graph that makes it."""
+
+    cluster: Cluster
+    graph: Graph[ClusterTask]
+
+    @property
+    def plan(self) -> tuple[events.PlannedTask, ...]:
+        """The graph as it stands in the log."""
+        return planned(self.graph)
+
+
+async def decide(
+    spec: ClusterSpec,
+    *,
+    backend: Backend,
+    world: World,
+    run: str,
+    token: str,
+    target: kubeconfig.Target | None,
+    refused: Refused,
+) -> Decision:
+    """Decide everything about a cluster for the world as it was seen.
+
+    Raises SpecError if there is no room for it.
+    """
+    name, in_use = network_name(spec), frozenset[str]()
+    if name != HOST_NETWORK and world.network(name) is not None:
+        in_use = await backend.runtime.addresses_in_use(name)
+    used = await used_registries(spec, world, backend.runtime)
+    connected = sum(not one.is_connected for one in used)
+    network = choose_network(spec, world, in_use, refused, connected=connected)
+    api = choose_api(spec, world, await host_ip(spec, world), refused)
+    facts = world.facts
+    cluster = resolve(
+        spec,
+        run=run,
+        token=token,
+        network=network,
+        api=api,
+        loadbalancer_image=check_image(loadbalancer_image(), "K3D_IMAGE_LOADBALANCER"),
+        host_alias=host_alias(network, facts),
+        present_volumes={volume.name for volume in world.volumes},
+        registry=choose_registry(spec, world, await registry_ip(spec, world), refused, api),
+        used=used,
+        fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
+        datastore_files=read_files(spec.datastore),
+    )
+    return Decision(cluster=cluster, graph=tasks.plan(cluster, target))

@@ -1,0 +1,58 @@
+"""Registries: one that is made with the cluster, and those that are there and become reachable."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from k3dasync.cluster import LABEL_RUN, Cluster, Connection
+from k3dasync.graph import TaskId
+from k3dasync.tasks import _ids, _node
+from k3dasync.tasks._context import ClusterTask, Context
+from k3dasync.undo import DisconnectContainer, Undo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectRegistry:
+    """Put a registry that others use too into the cluster's network."""
+
+    connection: Connection
+    run_id: str
+    has_own_network: bool
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.connect(self.connection.registry)
+
+    @property
+    def does(self) -> str:
+        address = self.connection.address
+        return f"connect to {self.connection.network}" + (f", address {address}" if address else "")
+
+    @property
+    def undo(self) -> Undo:
+        return DisconnectContainer(self.connection.registry, self.connection.network)
+
+    async def run(self, context: Context) -> None:
+        one = self.connection
+        run_id = self.run_id if self.has_own_network else None
+        network = await _node.network_of(context, one.network, run_id)
+        # It need not run any more: then it gets its address when it does.
+        await context.runtime.connect_network(
+            one.registry, network.id, address=one.address, labels={LABEL_RUN: self.run_id}
+        )
+
+
+def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
+    """Yield the tasks of registries; nothing waits for them, as nodes need no image of theirs."""
+    if (node := cluster.registry) is not None:
+        yield _node.create(cluster, node)
+        yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
+    # Not before the cluster's name is claimed: whoever loses it must not have touched them.
+    first = _ids.container(cluster.nodes[0].name)
+    for one in cluster.connections:
+        yield ConnectRegistry(
+            connection=one,
+            run_id=cluster.run,
+            has_own_network=cluster.network is not None,
+            needs=frozenset({first}),
+        )
