@@ -49,6 +49,7 @@ def build() -> App:
     path = "k3dasync.commands.node:list_nodes"
     _command(node, path, "list", ("ls", "get"), "List nodes of all clusters.")
     app.command(node)
+    _add_image(app)
     plan = _app("plan", "Print what a command would do.")
     plan.command("k3dasync.commands.plan:plan_create", name="create", help="Plan a create.")
     app.command(plan)
@@ -71,6 +72,21 @@ def build() -> App:
     )
     app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
     return app
+
+
+def _add_image(app: App) -> None:
+    """Add `image import`, and the two spellings it had before."""
+    path, help = "k3dasync.commands.image:import_images", "Import images into clusters."
+    for name, word, aliases in (
+        ("image", "import", ("load",)),
+        ("images", "import", ("load",)),
+        ("tools", "import-images", ()),
+    ):
+        group = _app(name, help)
+        group.show = name == "image"
+        _command(group, path, word, aliases, help)
+        app.command(group)
+    app.command(path, name="import-images", help=help)
 
 
 def _command(app: App, path: str, name: str, aliases: Sequence[str], help: str) -> None:

@@ -11,6 +11,8 @@ K3dAsyncError                                               exit 1
 ├── RegistryUnusable     a registry to be used cannot be    exit 1
 ├── NameTaken            something foreign has our name     exit 1
 ├── ChannelError         no version for a release channel   exit 1
+├── ImageNotFound        nothing is called like that         exit 1
+├── ImportFailed         an image is not in a node           exit 1
 ├── EngineError          the container engine said no       exit 1
 │   ├── EngineUnavailable                                   exit 69
 │   ├── NotFound · Conflict · ImageUnavailable
@@ -157,6 +159,23 @@ class ClusterBusy(K3dAsyncError):
             f"cannot change cluster {cluster}: {holder or 'another k3dasync'} is working on it; "
             "wait for it to end"
         )
+
+
+class ImageNotFound(K3dAsyncError):
+    """What is to be imported is no image of the engine and no file."""
+
+    code = "IMAGE_NOT_FOUND"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"neither an image of the engine nor a file: {', '.join(names)}; nothing was imported"
+        )
+
+
+class ImportFailed(K3dAsyncError):
+    """Images did not get into a node."""
+
+    code = "IMAGE_IMPORT_FAILED"
 
 
 class NameTaken(K3dAsyncError):

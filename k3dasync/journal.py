@@ -33,6 +33,8 @@ KEEP_RUNS = 50
 KEEP_SECONDS = 30 * 24 * 3600.0
 """… and for how long: a month of CI history on a developer's disk is a few MB."""
 
+SEVERAL = "_several"
+"""Where the logs of runs over several clusters are: no cluster can be called so."""
 _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may write"
 
 
@@ -51,8 +53,10 @@ def xdg_directory(variable: str, default: str) -> Path:
 
 
 @contextmanager
-def lock_file(path: Path, *, wait: bool, note: str = "") -> Iterator[bool]:
-    """Hold an exclusive lock on *path* and yield whether it was had; a dead holder's is free.
+def lock_file(path: Path, *, wait: bool, note: str = "", is_shared: bool = False) -> Iterator[bool]:
+    """Hold a lock on *path* and yield whether it was had; a dead holder's is free.
+
+    It is exclusive, unless *is_shared*: then it is had beside others that are shared too.
 
     The file stays: removing a lock file lets two processes hold two files of one name.
     Raises JournalError if the file cannot be made or locked.
@@ -62,7 +66,7 @@ def lock_file(path: Path, *, wait: bool, note: str = "") -> Iterator[bool]:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, descriptor)
-            had = _try_lock(descriptor, wait=wait)
+            had = _try_lock(descriptor, wait=wait, is_shared=is_shared)
             if had:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, note.encode(), 0)
@@ -71,23 +75,25 @@ def lock_file(path: Path, *, wait: bool, note: str = "") -> Iterator[bool]:
         yield had
 
 
-def _try_lock(descriptor: int, *, wait: bool) -> bool:
+def _try_lock(descriptor: int, *, wait: bool, is_shared: bool) -> bool:
+    kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     return True
 
 
 @contextmanager
-def cluster_lock(cluster: str, engine: str) -> Iterator[None]:
-    """Hold the lock of one cluster on one engine.
+def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Iterator[None]:
+    """Hold the lock of one cluster on one engine; *is_shared* for what others may do beside.
 
     Raises ClusterBusy if another process of this user holds it.
     """
     key = hashlib.sha256(engine.encode()).hexdigest()[:12]
     path = state_dir() / "locks" / f"{key}-{cluster}"
-    with lock_file(path, wait=False, note=f"k3dasync process {os.getpid()}") as had:
+    note = f"k3dasync process {os.getpid()}"
+    with lock_file(path, wait=False, note=note, is_shared=is_shared) as had:
         if not had:
             raise ClusterBusy(cluster, path.read_text(errors="replace"))
         yield
@@ -104,9 +110,9 @@ class Journal:
         self._descriptor = -1
 
     @classmethod
-    def for_run(cls, cluster: str, run: str) -> "Journal":
-        """Return the log of that run in the state directory."""
-        return cls(state_dir() / "runs" / cluster / f"{run}.jsonl")
+    def for_run(cls, cluster: str | None, run: str) -> "Journal":
+        """Return the log of that run in the state directory; None: it is about several clusters."""
+        return cls(state_dir() / "runs" / (cluster or SEVERAL) / f"{run}.jsonl")
 
     def write(self, event: AnyEvent) -> None:
         """Append one line, in one write, before returning."""

@@ -215,6 +215,28 @@ class ContainerEvent:
     exit_code: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageState:
+    """An image of the engine. `tags` and `digests` as the engine shows them (`alpine:3`).
+
+    `size` in bytes, layers shared with other images included.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...] = ()
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """How a command in a container ended, and what it said."""
+
+    code: int
+    out: bytes = b""
+    err: bytes = b""
+
+
 PullProgress = Callable[[int, int | None], None]
 """Told bytes done and bytes in all (None while not every layer's size is known)."""
 
@@ -253,6 +275,18 @@ class Runtime(EngineReader, Protocol):
 
     async def pull_image(self, image: str, progress: PullProgress) -> None:
         """Fetch an image; raises ImageUnavailable if it cannot be had."""
+
+    async def images(self) -> Sequence[ImageState]:
+        """List the images of the engine, those without a tag too."""
+
+    def export_images(
+        self, tags: Sequence[str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Read the images with these tags as one archive, in pieces; leaving closes the stream.
+
+        Whoever reads slowly slows the engine down. Raises NotFound if there is no such image,
+        while entering; iteration raises EngineError if the stream does not come to its end.
+        """
 
     async def create_network(self, spec: NetworkSpec) -> str:
         """Create a network and return its id; raises SubnetTaken if its subnet overlaps.
@@ -318,6 +352,18 @@ class Runtime(EngineReader, Protocol):
 
     async def list_files(self, name: str, folder: str) -> Sequence[str]:
         """Return the paths of the files below a folder; raises NotFound if that is not there."""
+
+    async def execute(
+        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+    ) -> Executed:
+        """Run a command as root in a running container and return how it ended.
+
+        What *stdin* yields is its standard input, taken as fast as it reads, and no further once
+        it has ended; the input's end is the iterator's. Whatever iteration raises is raised.
+        Cancelled, it cuts the command's input and output, and stays a moment until it has ended.
+
+        Raises NotFound if there is no such container, Conflict if it does not run.
+        """
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         """Return the last lines a container wrote."""

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bufio"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"sort"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // image is what is kept of an imported image: enough to list it.
@@ -81,13 +84,42 @@ func (a *archive) take(name string, header *tar.Header, content io.Reader) error
 		a.index = &ociIndex{}
 		into = a.index
 	default:
-		_, err := io.Copy(io.Discard, content)
-		return err
+		return readBlob(name, content)
 	}
 	if err := json.NewDecoder(content).Decode(into); err != nil {
 		return fmt.Errorf("unrecognized image format: %s: %w", name, err)
 	}
 	return nil
+}
+
+// readBlob reads a file to its end. One that is called by its digest must have
+// it: containerd keeps nothing else.
+func readBlob(name string, content io.Reader) error {
+	want := digestInName(name)
+	if want == "" {
+		_, err := io.Copy(io.Discard, content)
+		return err
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, content); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != want {
+		return fmt.Errorf("failed to commit %s: unexpected commit digest sha256:%s, expected sha256:%s: failed precondition", name, got, want)
+	}
+	return nil
+}
+
+// digestInName knows docker's configurations, <sha256>.json, and OCI's blobs.
+func digestInName(name string) string {
+	digest := strings.TrimPrefix(name, "blobs/sha256/")
+	if digest == name {
+		digest = strings.TrimSuffix(name, ".json")
+	}
+	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size {
+		return ""
+	}
+	return digest
 }
 
 // check refuses an archive that names files it does not hold.
@@ -113,8 +145,12 @@ func (a *archive) check() error {
 	return nil
 }
 
-// images lists what the archive holds, under containerd's full names.
+// images lists what the archive holds, under containerd's names: of the index
+// if there is one, else of docker's manifest.
 func (a *archive) images() []image {
+	if found := a.ofIndex(); len(found) > 0 {
+		return found
+	}
 	var found []image
 	for _, m := range a.manifest {
 		size := a.sizes[m.Config]
@@ -126,9 +162,14 @@ func (a *archive) images() []image {
 			found = append(found, image{fullName(tag), digest, size})
 		}
 	}
-	if a.manifest != nil || a.index == nil {
-		return found
+	return found
+}
+
+func (a *archive) ofIndex() []image {
+	if a.index == nil {
+		return nil
 	}
+	var found []image
 	var total int64
 	for name, size := range a.sizes {
 		if strings.HasPrefix(name, "blobs/") {
@@ -140,8 +181,12 @@ func (a *archive) images() []image {
 		if name == "" {
 			name = m.Annotations["org.opencontainers.image.ref.name"]
 		}
+		// ctr puts its own prefix before a tag alone, and leaves everything else as it is.
+		if name != "" && !strings.ContainsAny(name, "/:@") {
+			name = "import-" + time.Now().Format("2006-01-02") + ":" + name
+		}
 		if name != "" {
-			found = append(found, image{fullName(name), m.Digest, total})
+			found = append(found, image{name, m.Digest, total})
 		}
 	}
 	return found

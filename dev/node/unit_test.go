@@ -241,6 +241,30 @@ func TestImages(t *testing.T) {
 	}
 }
 
+func TestBlobsHaveTheDigestTheyAreCalledBy(t *testing.T) {
+	const digest = "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882" // of 0123456789
+	if _, err := readArchive(bytes.NewReader(dockerArchive(t, "config.json", "layer.tar", digest+".json"))); err != nil {
+		t.Error(err)
+	}
+	wrong := "0" + digest[1:]
+	if _, err := readArchive(bytes.NewReader(dockerArchive(t, "config.json", "layer.tar", "blobs/sha256/"+wrong))); err == nil {
+		t.Error("a damaged blob was accepted")
+	}
+}
+
+func TestNamesOfAnIndex(t *testing.T) {
+	a := &archive{}
+	raw := `{"manifests":[{"digest":"sha256:1","annotations":{"io.containerd.image.name":"docker.io/library/a:1","org.opencontainers.image.ref.name":"1"}},` +
+		`{"digest":"sha256:2","annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"sha256:3"}]}`
+	if err := json.Unmarshal([]byte(raw), &a.index); err != nil {
+		t.Fatal(err)
+	}
+	list := a.images()
+	if len(list) != 2 || list[0].Name != "docker.io/library/a:1" || list[1].Name != "import-"+time.Now().Format("2006-01-02")+":v2" {
+		t.Errorf("%+v", list)
+	}
+}
+
 func dockerArchive(t *testing.T, files ...string) []byte {
 	t.Helper()
 	var buffer bytes.Buffer

@@ -72,15 +72,15 @@ class Connection:
         )
 
     @asynccontextmanager
-    async def stream(
+    async def content(
         self,
         method: str,
         path: str,
         *,
-        params: Mapping[str, str],
+        params: Mapping[str, str] | Sequence[tuple[str, str]],
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[JsonLines]:
-        """Open a stream of JSON documents, and close it on leaving, however that happens.
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """Ask for a stream of bytes, and close it on leaving, however that happens.
 
         Not by aiodocker, whose streams keep the connection until somebody collects the garbage.
         Entered when the engine has answered; raises foreign errors, so use it inside `mapped`.
@@ -89,7 +89,20 @@ class Connection:
         async with self.session.request(method, url, params=params, headers=headers) as answer:
             if answer.status >= 400:
                 raise aiodocker.DockerError(answer.status, await answer.text())
-            yield JsonLines(answer.content.iter_any())
+            yield answer.content
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[JsonLines]:
+        """Open a stream of JSON documents; otherwise like `content`."""
+        async with self.content(method, path, params=params, headers=headers) as content:
+            yield JsonLines(content.iter_any())
 
     @asynccontextmanager
     async def events(self, filters: Mapping[str, Any]) -> AsyncIterator[JsonLines]:

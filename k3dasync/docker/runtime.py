@@ -2,7 +2,12 @@
 
 import posixpath
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from os import environ as process_environ
 from pathlib import Path
 from sys import platform
@@ -12,9 +17,10 @@ from typing import Any, Self
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from k3dasync.docker import archive, credentials, elsewhere, membership, pull, translate
+from k3dasync.docker import archive, credentials, elsewhere, images, membership, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
+from k3dasync.docker.execution import execute
 from k3dasync.errors import Conflict, EngineError, EngineUnavailable, ImageUnavailable, NotFound
 from k3dasync.jsonlines import JsonLines
 from k3dasync.limits import Limiters, Limits
@@ -24,7 +30,9 @@ from k3dasync.runtime import (
     ContainerSpec,
     ContainerState,
     EngineFacts,
+    Executed,
     File,
+    ImageState,
     NetworkSpec,
     NetworkState,
     PullProgress,
@@ -129,27 +137,16 @@ class DockerRuntime:
 
     async def _pull(self, image: str, progress: PullProgress) -> None:
         auth = await credentials.registry_auth(image, self._environ, self._home)
-        _, full_name = credentials.split_image(image)
-        has_tag = "@" in full_name or ":" in posixpath.basename(full_name)
-        parameters = {"fromImage": full_name if has_tag else f"{full_name}:latest"}
-        headers = {"X-Registry-Auth": auth} if auth else None
-        tally = pull.PullTally()
-        try:
-            # No deadline: how long a pull takes is up to the line, and progress is to be seen.
-            with self._engine.mapped("pull", f"image {image}"):
-                async with self._engine.stream(
-                    "POST", "images/create", params=parameters, headers=headers
-                ) as messages:
-                    async for message in messages:
-                        if "error" in message or "errorDetail" in message:
-                            detail = message.get("errorDetail") or {}
-                            words = detail.get("message") or message.get("error") or "unknown"
-                            raise pull.pull_error(image, str(words))
-                        progress(*tally.feed(message))
-        except ImageUnavailable:
-            raise
-        except EngineError as error:
-            raise pull.pull_error(image, error.words) from error
+        await images.pulled(self._engine, image, auth, progress)
+
+    async def images(self) -> Sequence[ImageState]:
+        with self._asking("list", "images"):
+            return await images.listed(self._engine)
+
+    def export_images(
+        self, tags: Sequence[str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return images.exported(self._engine, tags)
 
     # ---- networks and volumes
 
@@ -357,6 +354,13 @@ class DockerRuntime:
             found = await container.get_archive(folder)
         with found:
             return archive.file_paths(found, folder)
+
+    async def execute(
+        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+    ) -> Executed:
+        await checkpoint_if_cancelled()
+        with self._engine.mapped(f"run {command[0]} in", f"container {name}"):
+            return await execute(self._engine, name, command, stdin)
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         with self._asking("read the log of", f"container {name}"):

@@ -1,21 +1,25 @@
 """A container engine in memory: the rules of a real one, its times, and trouble on order."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import anyio
 
 from k3dasync.errors import Conflict, EngineError, ImageUnavailable, NotFound
-from k3dasync.fake import programs
+from k3dasync.fake import archives, programs
 from k3dasync.fake.calls import Calls
 from k3dasync.fake.claims import network_of
 from k3dasync.fake.cores import Cores
+from k3dasync.fake.ctr import GOOD
+from k3dasync.fake.ctr import run as run_command
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.laboratory import Laboratory, default_images
 from k3dasync.fake.latency import Cost, Latency
 from k3dasync.fake.machine import Machine
+from k3dasync.fake.process import KILLED
 from k3dasync.fake.state import TMPFS, Container, Endpoint, Network, carrying, has_labels
 from k3dasync.limits import Limits
 from k3dasync.runtime import (
@@ -24,7 +28,9 @@ from k3dasync.runtime import (
     ContainerSpec,
     ContainerState,
     EngineFacts,
+    Executed,
     File,
+    ImageState,
     NetworkSpec,
     NetworkState,
     PullProgress,
@@ -117,6 +123,32 @@ class FakeRuntime(Laboratory):
                 await self._line.spend(Cost(0, self.latency.engine.pull_megabyte * step / 1e6))
             progress(IMAGE_BYTES, IMAGE_BYTES)
             self.add_image(image)
+
+    async def images(self) -> Sequence[ImageState]:
+        async with self._calls.read("images"):
+            await self._spend(self.latency.engine.read)
+            return list(self._machine.inventory.images.values())
+
+    @asynccontextmanager
+    async def export_images(self, tags: Sequence[str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        name = ",".join(tags)
+        async with self._calls.read("export_images", name):
+            await self._spend(self.latency.engine.read)
+            known = {
+                tag: one for one in self._machine.inventory.images.values() for tag in one.tags
+            }
+            for tag in tags:
+                if tag not in known:
+                    raise NotFound("export", f"image {tag}", f"reference does not exist: {tag}")
+            images = list({known[tag].id: known[tag] for tag in tags}.values())
+        yield archives.Export(partial(self._piece, archives.archive(images, tags), name))
+
+    async def _piece(self, pieces: Iterator[bytes], name: str) -> bytes | None:
+        """Return the next piece of an export, None at its end."""
+        async with self._calls.read("export_piece", name):
+            found = next(pieces, None)
+            await anyio.sleep(self.latency.engine.export_megabyte * len(found or b"") / 1e6)
+            return found
 
     # --- networks ---------------------------------------------------------------------------
 
@@ -316,6 +348,21 @@ class FakeRuntime(Laboratory):
                 words = f"Could not find the file {folder} in container {name}"
                 raise NotFound("list", f"folder {folder} of {name}", words)
             return found
+
+    async def execute(
+        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+    ) -> Executed:
+        async with self._calls.read("execute", name):
+            await self._spend(self.latency.engine.execute)
+            container = self._machine.inventory.container(f"run {command[0]} in", name)
+            process = self._machine.process(container)
+            if process is None or not container.is_running:
+                words = f"Container {container.id} is not running"
+                raise Conflict(f"run {command[0]} in", f"container {name}", words)
+            ctr = self._machine.ctr.get(name, GOOD)
+            return await process.beside(
+                partial(run_command, container, command, stdin, ctr), Executed(code=KILLED)
+            )
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         async with self._calls.read("logs", name):

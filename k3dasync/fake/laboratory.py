@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 import anyio
 
 from k3dasync import images
-from k3dasync.fake import programs
+from k3dasync.fake import archives, programs
 from k3dasync.fake.claims import engine_subnet
+from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Exit
 from k3dasync.fake.state import Container, Network, Snapshot
@@ -27,13 +28,13 @@ class Laboratory:
         """The engine's insides."""
         return self._machine
 
-    def add_image(self, name: str) -> None:
-        """Let the engine have an image."""
-        self._machine.inventory.images.add(name)
+    def add_image(self, name: str, *, size: int = archives.SIZE) -> None:
+        """Let the engine have an image of *size* bytes."""
+        self._machine.inventory.images[name] = archives.image(name, size)
 
     def remove_image(self, name: str) -> None:
         """Let the engine not have an image: it has to be pulled."""
-        self._machine.inventory.images.discard(name)
+        self._machine.inventory.images.pop(name, None)
 
     def make_unpullable(self, *names: str) -> None:
         """Let no registry have these images."""
@@ -93,6 +94,18 @@ class Laboratory:
         process = self._machine.process(container)
         if process is not None and container.is_running:
             process.crash(Exit(KILLED if is_oom else exit_code, is_oom=is_oom))
+
+    def trouble_imports(self, name: str, trouble: Ctr) -> None:
+        """Let a node's ctr behave like this from now on."""
+        self._machine.ctr[name] = trouble
+
+    def imported(self, name: str) -> frozenset[str]:
+        """Return the images that were imported into a node, by containerd's names."""
+        return frozenset(self._machine.inventory.containers[name].imported)
+
+    def executing(self, name: str) -> tuple[str, ...]:
+        """Return the commands that are being executed in a container."""
+        return tuple(self._machine.inventory.containers[name].executing)
 
     def cut_event_streams(self) -> None:
         """End every stream of container events, as an engine does that restarts."""

@@ -51,6 +51,10 @@ class EngineLatency:
     # the engine taking mounts apart under one lock.
     remove: Cost = Cost(0.05)
     remove_serial: float = 0.28
+    # A process in a running container, until it runs: 0.1-0.15 s.
+    execute: Cost = Cost(0.1)
+    # What an engine packs and sends: about 200 MB/s.
+    export_megabyte: float = 0.005
     # A line of 160 Mbit/s: assumed, not measured. Three pulls share it.
     pull_megabyte: float = 0.05
     # The registry is asked for the manifest first; a few round trips.

@@ -13,6 +13,7 @@ from k3dasync.errors import Conflict
 from k3dasync.fake.changed import Changed
 from k3dasync.fake.claims import FIRST_EPHEMERAL_PORT, claim_address, claim_ports
 from k3dasync.fake.cores import Cores
+from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.latency import Latency
 from k3dasync.fake.process import KILLED, Exit, Process, Program
@@ -38,6 +39,7 @@ class Machine:
         self.inventory = Inventory()
         self.changed = Changed()
         self.removal = anyio.Lock()
+        self.ctr: dict[str, Ctr] = {}
         self._processes: dict[str, Process] = {}
         self._listeners: list[_Listener] = []
         self._ephemeral = itertools.count(FIRST_EPHEMERAL_PORT)

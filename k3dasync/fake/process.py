@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
 from k3dasync.fake.changed import Changed
 
+T = TypeVar("T")
 KILLED = 137
 """The exit code of a process that was ended by SIGKILL."""
 
@@ -51,6 +53,25 @@ class Process:
         """End its present life as if it had exited by itself."""
         self.last_exit = exit
         self.life.cancel()
+
+    async def beside(self, call: Callable[[], Awaitable[T]], killed: T) -> T:
+        """Return what *call* returns, or *killed* if this ends first; raises what it raises."""
+        result, failures = killed, list[Exception]()
+
+        async def end_with_it() -> None:
+            await self.ended.wait()
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(end_with_it)
+            try:
+                result = await call()
+            except Exception as error:  # noqa: BLE001 - raised below, as it is and not in a group
+                failures.append(error)
+            group.cancel_scope.cancel()
+        if failures:
+            raise failures[0]
+        return result
 
     async def live(self, main: Callable[["Process"], Awaitable[None]]) -> Exit:
         """Run the program once and return how it ended."""

@@ -16,6 +16,7 @@ from k3dasync.runtime import (
     ContainerDetail,
     ContainerSpec,
     ContainerState,
+    ImageState,
     NetworkState,
     PortBinding,
     Status,
@@ -92,6 +93,7 @@ class Container:
     """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
 
     `listens` is the host's port that its program has taken by itself, on the host's network.
+    `imported` are the images in a node, by containerd's names, `executing` the commands beside.
     """
 
     id: str
@@ -109,6 +111,8 @@ class Container:
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     data: Any = None
     serves: set[Service] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
+    executing: list[str] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     def __post_init__(self) -> None:
@@ -249,7 +253,7 @@ class Inventory:
     containers: dict[str, Container] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=lambda: {_HOST: _host_network()})
     volumes: dict[str, VolumeState] = field(default_factory=dict)
-    images: set[str] = field(default_factory=set)
+    images: dict[str, ImageState] = field(default_factory=dict)
 
     def container(self, operation: str, name: str) -> Container:
         """Return the container of that name or id; raises NotFound if there is none."""

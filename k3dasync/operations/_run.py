@@ -59,7 +59,7 @@ class Run:
         *,
         id: str,
         operation: str,
-        cluster: str,
+        cluster: str | None,
         facts: EngineFacts,
         k3s: str,
         sinks: Sequence[EventSink],

@@ -7,7 +7,7 @@ from k3dasync.graph import TaskId
 
 MOST_NAMES = 2
 """Of things needed alike: they must fit a line of 80 columns, beside the columns before."""
-_OF_NODES = {"container", "start", "connect", "supervisor", "join", "ready", "balance"}
+_OF_NODES = {"container", "start", "connect", "supervisor", "join", "ready", "balance", "load"}
 """The kinds of tasks that are about one node: they share its row."""
 _REACHED = {
     "container": "{} to be created",
@@ -49,6 +49,8 @@ def resource(task: TaskId, cluster: str | None) -> Resource:
         case "image":
             path = id.partition("@")[0].rpartition("/")[2]
             return Resource(kind, id, path, path.partition(":")[0])
+        case "export":
+            return Resource(kind, id, f"from {id.rpartition('/')[2]}", "source")
         case "network" | "volume":
             return Resource(kind, id, f"{rest} {kind}".strip(), kind)
         case "api":

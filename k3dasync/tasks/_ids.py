@@ -73,3 +73,13 @@ def kubeconfig(cluster: str) -> TaskId:
 def remove(kind: str, name: str) -> TaskId:
     """The thing of that kind is gone."""
     return TaskId(f"remove-{kind}:{name}")
+
+
+def export(source: str) -> TaskId:
+    """The images or the archive have been read to the end."""
+    return TaskId(f"export:{source}")
+
+
+def load(node: str) -> TaskId:
+    """The node has the images."""
+    return TaskId(f"load:{node}")

@@ -87,6 +87,15 @@ class Bench:
         """Say whether a container's process sees a file, which a mount may hide from it."""
         raise NotImplementedError
 
+    @property
+    def image_tag(self) -> str:
+        """The image's name as the engine lists it."""
+        return self.image
+
+    async def executes(self, name: str, program: str) -> bool:
+        """Say whether a command of that name is being executed in a container."""
+        raise NotImplementedError
+
 
 class FakeBench(Bench):
     """The fake engine, at its usual speed in virtual time."""
@@ -115,6 +124,13 @@ class FakeBench(Bench):
         except NotFound:
             return False
         return True
+
+    @property
+    def image_tag(self) -> str:
+        return f"{self.image}:latest"
+
+    async def executes(self, name: str, program: str) -> bool:
+        return program in self.fake.executing(name)
 
 
 class DockerBench(Bench):
@@ -151,6 +167,11 @@ class DockerBench(Bench):
             while await output.read_out() is not None:
                 pass
         return bool((await command.inspect())["ExitCode"] == 0)
+
+    async def executes(self, name: str, program: str) -> bool:
+        found = await self.docker.execute(name, ["ps", "-o", "comm"])
+        assert 0 == found.code, found.err
+        return program in found.out.decode().split()
 
 
 @pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])

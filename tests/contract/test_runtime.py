@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from k3dasync.addresses import HOST_NETWORK
@@ -17,6 +18,7 @@ from k3dasync.errors import (
     SubnetTaken,
 )
 from k3dasync.grammar.words import Ulimit
+from k3dasync.image_archive import NameScanner, full_name
 from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
 from tests.contract.conftest import Bench
 
@@ -776,3 +778,137 @@ async def test_what_is_cancelled_before_it_began_does_nothing(bench: Bench) -> N
 
     assert scope.cancelled_caught
     assert [] == await names(bench)
+
+
+# ---- commands and images
+
+
+class Pieces:
+    """Input for a command that counts how much of it is taken."""
+
+    def __init__(self, *pieces: bytes, ends: Exception | None = None, repeat: int = 1) -> None:
+        self._pieces, self._ends = iter(pieces * repeat), ends
+        self.taken = 0
+
+    def __aiter__(self) -> "Pieces":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        piece = next(self._pieces, None)
+        if piece is not None:
+            self.taken += len(piece)
+            return piece
+        if self._ends is not None:
+            raise self._ends
+        raise StopAsyncIteration
+
+
+async def running(bench: Bench) -> str:
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    return spec.name
+
+
+async def test_a_command_says_how_it_ended(bench: Bench) -> None:
+    """The exit code is the command's."""
+    name = await running(bench)
+
+    assert 0 == (await bench.runtime.execute(name, ["true"])).code
+    assert 1 == (await bench.runtime.execute(name, ["false"])).code
+    assert 126 <= (await bench.runtime.execute(name, ["no-such-program"])).code <= 127
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+async def test_a_command_gets_its_input_to_the_end(bench: Bench, size: int) -> None:
+    """All of the input arrives, its end too, and what is said after that is not lost."""
+    name = await running(bench)
+    piece = bytes(range(256)) * 400
+    pieces = [piece[: min(len(piece), size - at)] for at in range(0, size, len(piece))]
+
+    ended = await bench.runtime.execute(name, ["cat"], stdin=Pieces(*pieces))
+
+    assert (0, b"") == (ended.code, ended.err)
+    assert b"".join(pieces) == ended.out
+
+
+async def test_a_command_may_end_before_its_input(bench: Bench) -> None:
+    """What nobody reads is not taken to its end, and is no error."""
+    name = await running(bench)
+    endless = Pieces(bytes(64 * 1024), repeat=100_000)
+
+    with anyio.fail_after(30):
+        ended = await bench.runtime.execute(name, ["false"], stdin=endless)
+
+    assert 1 == ended.code
+    assert endless.taken < 50_000_000
+
+
+async def test_an_input_that_breaks_off_is_raised(bench: Bench) -> None:
+    """The error is the input's own, and the command does not take what it got for all."""
+    name = await running(bench)
+    broken = Pieces(b"some", ends=ArithmeticError("half"))
+
+    with pytest.raises(ArithmeticError, match="half"):
+        await bench.runtime.execute(name, ["cat"], stdin=broken)
+
+
+async def test_a_command_that_is_cut_ends(bench: Bench) -> None:
+    """Cancelled while it waits for input, it does not stay: its input is at its end."""
+    name = await running(bench)
+
+    class Never:
+        def __aiter__(self) -> "Never":
+            return self
+
+        async def __anext__(self) -> bytes:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    with anyio.fail_after(30), anyio.move_on_after(1) as scope:
+        await bench.runtime.execute(name, ["cat"], stdin=Never())
+
+    assert scope.cancelled_caught
+    assert not await bench.executes(name, "cat")
+
+
+async def test_commands_run_in_running_containers_only(bench: Bench) -> None:
+    """A stopped container and one that is not there are told apart."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(Conflict, match="not running"):
+        await bench.runtime.execute(spec.name, ["true"])
+    with pytest.raises(NotFound):
+        await bench.runtime.execute(f"{bench.name}-none", ["true"])
+
+
+async def test_an_exported_image_is_an_archive_with_its_tag(bench: Bench) -> None:
+    """The image is listed, and what is read of it names it."""
+    (image,) = [one for one in await bench.runtime.images() if bench.image_tag in one.tags]
+    scanner, size = NameScanner(), 0
+    async with bench.runtime.export_images([bench.image_tag]) as pieces:
+        async for piece in pieces:
+            scanner.feed(piece)
+            size += len(piece)
+
+    assert scanner.is_archive
+    assert (full_name(bench.image_tag),) == scanner.names()
+    assert image.id.startswith("sha256:")
+    assert 0.8 < size / image.size < 1.5
+
+
+async def test_an_export_may_be_left_early(bench: Bench) -> None:
+    """Whoever leaves gets no more, and the engine answers as before."""
+    async with bench.runtime.export_images([bench.image_tag]) as pieces:
+        await anext(pieces)
+
+    assert await bench.runtime.has_image(bench.image)
+
+
+async def test_an_image_that_is_not_there_is_not_exported(bench: Bench) -> None:
+    """The refusal comes before the first byte."""
+    with pytest.raises(EngineError, match="no-such-image"):
+        async with bench.runtime.export_images(["k3dasync-dev/no-such-image:none"]):
+            raise AssertionError("it was opened")

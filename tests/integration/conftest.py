@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -57,14 +57,31 @@ class Cli:
             ),
         }
 
+    @property
+    def command(self) -> list[str]:
+        """Return how k3dasync is called."""
+        return [sys.executable, "-m", "k3dasync"]
+
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "k3dasync", *arguments],
+            [*self.command, *arguments],
             env=self.env | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def piped(self, stdin: IO[bytes] | None, *arguments: str) -> Done:
+        """Run a command with that input."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            check=False,
+            env=self.env,
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def __call__(self, *arguments: str, **env: str) -> Done:
         with self.start(*arguments, **env) as process:

@@ -15,6 +15,9 @@ LAYERS: list[set[str]] = [
     {
         "masks",
         "streams",
+        "fanout",
+        "image_archive",
+        "local_archives",
         "plugins",
         "channels",
         "registries_yaml",
@@ -29,7 +32,7 @@ LAYERS: list[set[str]] = [
         "fixes",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
-    {"limits", "entrypoint", "nginx", "backend", "cluster"},
+    {"limits", "entrypoint", "nginx", "backend", "cluster", "image_match"},
     {
         "resolve",
         "config",

@@ -1,0 +1,96 @@
+"""A command in a container: its input as fast as it reads, all of its output, its exit code."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import aiohttp
+import anyio
+from aiodocker.execs import Exec
+from aiodocker.stream import Stream
+
+from k3dasync.docker.connection import EXIT_PAUSE, Connection
+from k3dasync.runtime import Executed
+
+PIECE = 64 * 2**10
+"""Bytes written at a time: what is written is in memory until the engine has taken it."""
+END_SECONDS = 10.0
+"""For a command whose input was cut: it finds its input at its end, and ends. The engine needs
+milliseconds to tell it; on a busy disk, it may first have to finish a write."""
+_LOST = (ConnectionError, aiohttp.ClientError)
+
+
+async def execute(
+    connection: Connection,
+    container: str,
+    command: Sequence[str],
+    stdin: AsyncIterator[bytes] | None,
+) -> Executed:
+    """Run it; raises foreign errors, so use it inside `mapped`, and what *stdin* raises."""
+    target = connection.docker.containers.container(container)
+    process = await target.exec(list(command), stdin=stdin is not None, user="0")
+    try:
+        # Without a limit: only the command and its input know how long they take.
+        stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
+        async with stream:
+            out, err = await _converse(stream, stdin)
+        return Executed(code=await _exit_code(process), out=out, err=err)
+    except BaseException:
+        with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
+            await _exit_code(process)
+        raise
+
+
+async def _converse(stream: Stream, stdin: AsyncIterator[bytes] | None) -> tuple[bytes, bytes]:
+    """Feed and listen at once; the end of the output is the end of both."""
+    said = {1: bytearray(), 2: bytearray()}
+    failures: list[Exception] = []
+
+    async def feed(source: AsyncIterator[bytes]) -> None:
+        try:
+            await _feed(stream, source)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        if stdin is not None:
+            group.start_soon(feed, stdin)
+        # A connection that breaks because nobody reads our input any more tells no more than
+        # that: the exit code is asked for next.
+        with suppress(*_LOST):
+            while (message := await stream.read_out()) is not None:
+                said[message.stream] += message.data
+        group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return bytes(said[1]), bytes(said[2])
+
+
+async def _feed(stream: Stream, source: AsyncIterator[bytes]) -> None:
+    async for piece in source:
+        for start in range(0, len(piece), PIECE):
+            try:
+                await stream.write_in(piece[start : start + PIECE])
+            except (*_LOST, AssertionError):  # aiodocker asserts that there is a connection
+                return  # it reads no more; its exit code says why
+    _end_input(stream)
+
+
+def _end_input(stream: Stream) -> None:
+    """Close our half only: aiodocker's `close` would lose what the command says after this.
+
+    Over TLS that cannot be done with asyncio; then the command must know the end when it sees it,
+    as whoever reads a tar does.
+    """
+    response = stream._resp  # noqa: SLF001 - there is no other way
+    transport = response.connection.transport if response and response.connection else None
+    if transport is not None and transport.can_write_eof():
+        with suppress(OSError, RuntimeError):
+            transport.write_eof()
+
+
+async def _exit_code(process: Exec) -> int:
+    # The engine ends the output a moment before it knows the code, and there is no event.
+    while (state := await process.inspect())["Running"]:  # noqa: ASYNC110 - see above
+        await anyio.sleep(EXIT_PAUSE)
+    return int(state["ExitCode"])

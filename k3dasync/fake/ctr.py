@@ -1,0 +1,88 @@
+"""What runs inside the containers of the fake engine when a command is executed there."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from k3dasync.fake.state import Container
+from k3dasync.image_archive import NameScanner
+from k3dasync.runtime import Executed
+
+NOT_FOUND = 126
+"""What a runtime says of a program that is not in the image."""
+_IMPORT = ("ctr", "image", "import", "--all-platforms", "-")
+_LIST = ("ctr", "image", "ls", "-q")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ctr:
+    """How a node's ctr behaves: *seconds* for each piece; its end after *most* pieces.
+
+    It then exits with *code*, or hangs for ever without reading if that is None. With `forgets`
+    it says that all is well and keeps nothing.
+    """
+
+    seconds: float = 0.0
+    most: int | None = None
+    code: int | None = 1
+    says: str = "ctr: fault on order"
+    forgets: bool = False
+
+
+GOOD = Ctr()
+
+
+async def run(
+    container: Container, command: Sequence[str], stdin: AsyncIterator[bytes] | None, ctr: Ctr
+) -> Executed:
+    """Run a command: those of ctr in a node, and `cat`, `true` and `false` anywhere."""
+    container.executing.append(command[0])
+    try:
+        return await _run(container, command, stdin, ctr)
+    finally:
+        container.executing.remove(command[0])
+
+
+async def _run(
+    container: Container, command: Sequence[str], stdin: AsyncIterator[bytes] | None, ctr: Ctr
+) -> Executed:
+    is_node = (container.spec.command or ("",))[0] in {"server", "agent"}
+    match tuple(command):
+        case ("true",):
+            return Executed(code=0)
+        case ("false",):
+            return Executed(code=1)
+        case ("cat",):
+            return Executed(code=0, out=b"".join([piece async for piece in stdin or _nothing()]))
+        case given if is_node and given == _LIST:
+            return Executed(code=0, out="".join(f"{n}\n" for n in container.imported).encode())
+        case given if is_node and given == _IMPORT:
+            return await _import(container, stdin or _nothing(), ctr)
+    words = f'exec: "{command[0]}": executable file not found in $PATH: unknown'
+    return Executed(code=NOT_FOUND, out=words.encode())
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+async def _import(container: Container, stdin: AsyncIterator[bytes], ctr: Ctr) -> Executed:
+    scanner, count = NameScanner(), 0
+    while ctr.most is None or count < ctr.most:
+        try:
+            scanner.feed(await anext(stdin))
+        except StopAsyncIteration:
+            break
+        count += 1
+        await anyio.sleep(ctr.seconds)
+    else:
+        if ctr.code is None:
+            await anyio.sleep_forever()
+        return Executed(code=ctr.code or 0, err=ctr.says.encode())
+    if not scanner.is_archive:
+        return Executed(code=1, err=b"ctr: unrecognized image format")
+    if not ctr.forgets:
+        container.imported.update(scanner.names())
+    return Executed(code=0, out="".join(f"unpacking {n}\n" for n in scanner.names()).encode())
