@@ -64,8 +64,14 @@ SHAPES = {
     "quorum": ClusterSpec(name="dev", servers=3, agents=1, wait=WaitLevel.QUORUM),
     "all": ClusterSpec(name="dev", servers=1, agents=1, wait=WaitLevel.ALL),
     "registries": REGISTRIES,
+    # Its data outlive a run, and are read with the token they were written with.
     "datastore": ClusterSpec(
-        name="dev", servers=3, agents=1, timeout=3600.0, datastore=Datastore(endpoint="http://e:1")
+        name="dev",
+        servers=3,
+        agents=1,
+        token="same",
+        timeout=3600.0,
+        datastore=Datastore(endpoint="http://e:1"),
     ),
     "on-host": ClusterSpec(
         name="dev", network="host", api_port=ApiPort(None, 16443), timeout=3600.0
