@@ -1,11 +1,15 @@
 """`create`, also as `cluster create`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import DEFAULT_FLAGS, CreateFlags, EventsFlag, RuntimeFlag
+from k3dasync.errors import SpecError
 
 if TYPE_CHECKING:
     from k3dasync.events import Outputs
+    from k3dasync.spec import ClusterSpec
 
 
 def create(
@@ -13,17 +17,50 @@ def create(
     /,
     *,
     flags: CreateFlags = DEFAULT_FLAGS,
+    dry_run: Annotated[
+        bool,
+        Parameter(negative="", help="Print all that would be made, without touching an engine."),
+    ] = False,
+    output: Annotated[
+        str, Parameter(name=["--output", "-o"], help="yaml or json, with --dry-run.")
+    ] = "",
     events: EventsFlag = None,
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """Create a cluster: k3s servers and agents in containers, behind a load balancer."""
+    spec = flags.asked(name)
+    if dry_run:
+        _show(spec, output or "yaml")
+        return
+    if output:
+        raise SpecError("--output is for --dry-run; a create tells machines by --events")
+    _create(spec, events=events, runtime=runtime)
+
+
+def _show(spec: "ClusterSpec", output: str) -> None:
+    import anyio
+
+    from k3dasync.commands._tables import form_of
+    from k3dasync.config.writing import yaml_of
+    from k3dasync.operations.preview import preview
+    from k3dasync.streams import show
+
+    how = form_of(output, "yaml", "json")
+    document = anyio.run(preview, spec)
+    if how == "json":
+        import json
+
+        show(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        show(yaml_of(document).removesuffix("\n"))
+
+
+def _create(spec: "ClusterSpec", *, events: str | None, runtime: str) -> None:
     from anyio import current_time
 
     from k3dasync.commands._run import Session, run
     from k3dasync.operations import create as operation
     from k3dasync.verbosity import inform
-
-    spec = flags.asked(name)
 
     async def perform(session: Session) -> list[str]:
         began = current_time()

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from k3dasync import events, kubeconfig, tasks
 from k3dasync.addresses import HOST_NETWORK
-from k3dasync.backend import Backend
-from k3dasync.cluster import Cluster, network_name
+from k3dasync.cluster import Cluster, UsedRegistry, network_name
 from k3dasync.fixes import fixes
 from k3dasync.graph import Graph
 from k3dasync.images import loadbalancer_image
@@ -24,6 +23,7 @@ from k3dasync.operations._forward import planned
 from k3dasync.operations._observe import World
 from k3dasync.operations._registries import used_registries
 from k3dasync.resolve import resolve
+from k3dasync.runtime import Runtime
 from k3dasync.spec import ClusterSpec, check_image
 from k3dasync.tasks import ClusterTask
 
@@ -41,11 +41,28 @@ class Decision:
         return planned(self.graph)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Who else is in the cluster's network: addresses in use, registries that will be used."""
+
+    addresses: frozenset[str] = frozenset()
+    registries: tuple[UsedRegistry, ...] = ()
+
+
+async def neighbours(spec: ClusterSpec, world: World, runtime: Runtime) -> Neighbours:
+    """Ask the engine for a cluster's neighbours; raises RegistryUnusable if one cannot be used."""
+    name, in_use = network_name(spec), frozenset[str]()
+    if name != HOST_NETWORK and world.network(name) is not None:
+        in_use = await runtime.addresses_in_use(name)
+    used = await used_registries(spec, world, runtime)
+    return Neighbours(addresses=in_use, registries=used)
+
+
 async def decide(
     spec: ClusterSpec,
     *,
-    backend: Backend,
     world: World,
+    beside: Neighbours,
     run: str,
     token: str,
     target: kubeconfig.Target | None,
@@ -55,12 +72,8 @@ async def decide(
 
     Raises SpecError if there is no room for it.
     """
-    name, in_use = network_name(spec), frozenset[str]()
-    if name != HOST_NETWORK and world.network(name) is not None:
-        in_use = await backend.runtime.addresses_in_use(name)
-    used = await used_registries(spec, world, backend.runtime)
-    connected = sum(not one.is_connected for one in used)
-    network = choose_network(spec, world, in_use, refused, connected=connected)
+    connected = sum(not one.is_connected for one in beside.registries)
+    network = choose_network(spec, world, beside.addresses, refused, connected=connected)
     api = choose_api(spec, world, await host_ip(spec, world), refused)
     facts = world.facts
     cluster = resolve(
@@ -73,7 +86,7 @@ async def decide(
         host_alias=host_alias(network, facts),
         present_volumes={volume.name for volume in world.volumes},
         registry=choose_registry(spec, world, await registry_ip(spec, world), refused, api),
-        used=used,
+        used=beside.registries,
         fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
         datastore_files=read_files(spec.datastore),
     )

@@ -27,7 +27,7 @@ from k3dasync.journal import cluster_lock
 from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
 from k3dasync.operations._choose import Refused
-from k3dasync.operations._decide import Decision, decide
+from k3dasync.operations._decide import Decision, decide, neighbours
 from k3dasync.operations._forward import Forward
 from k3dasync.operations._observe import observe, refuse_if_taken
 from k3dasync.operations._recover import Recovered, recover, rollback_command
@@ -74,8 +74,8 @@ async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
     refuse_if_taken(world, spec)
     return await decide(
         spec,
-        backend=backend,
         world=world,
+        beside=await neighbours(spec, world, backend.runtime),
         run="planned",
         token=spec.token or new_token(),
         target=kubeconfig_target(spec, backend),
@@ -188,8 +188,8 @@ class _Create:
         refuse_if_taken(world, self._spec)
         return await decide(
             self._spec,
-            backend=self._backend,
             world=world,
+            beside=await neighbours(self._spec, world, self._backend.runtime),
             run=self._run.id,
             token=self._token,
             target=self._target,

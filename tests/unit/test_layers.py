@@ -36,6 +36,7 @@ LAYERS: list[set[str]] = [
     {
         "resolve",
         "config",
+        "description",
         "node_files",
         "journal",
         "drawing",
