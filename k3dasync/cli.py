@@ -128,7 +128,7 @@ def with_wait_level(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-_LEVELS = frozenset({"none", "api", "nodes", "true", "false"})
+_LEVELS = frozenset({"none", "api", "quorum", "nodes", "all", "true", "false"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -35,6 +35,8 @@ LABEL_API_PORT = "k3d.server.api.port"
 LABEL_INIT = "k3d.server.init"
 LABEL_REGISTRY_HOST = "k3d.registry.host"
 LABEL_REGISTRY_IP = "k3d.registry.hostIP"
+LABEL_STATIC_IP = "k3d.node.staticIP"
+LABEL_NETWORK_RANGE = "k3d.cluster.network.iprange"
 LABEL_RUN = "k3dasync.run"
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from k3dasync.errors import KubernetesError
+from k3dasync.workloads import Kind, Workloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,12 @@ class Kubernetes(Protocol):
         """Follow the Node objects: all of them at once, then again at each change.
 
         Raises KubernetesError if the API cannot be asked; the end of the stream proves nothing.
+        """
+
+    def workloads(self, kind: Kind) -> AbstractAsyncContextManager[AsyncIterator[Workloads]]:
+        """Follow the objects of one kind in k3s's own namespace, as `nodes` does.
+
+        There are none of a kind that the API does not know, or not yet.
         """
 
     async def delete_node(self, name: str) -> bool:

@@ -2,10 +2,17 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -13,6 +20,7 @@ import anyio
 from k3dasync.errors import KubernetesError
 from k3dasync.jsonlines import JsonLines
 from k3dasync.kubernetes import Credentials, Nodes, NodeStatus, node_status
+from k3dasync.workloads import NAMESPACE, Kind, Workload, Workloads, workload
 
 if TYPE_CHECKING:
     import ssl
@@ -29,6 +37,29 @@ WATCH_SECONDS = 60
 """We ask the server to end a watch after this, and list anew: what was missed is then found."""
 WATCH_SILENCE = WATCH_SECONDS + 15.0
 """Without a byte for so long the other end is gone: it should have ended the watch."""
+
+_GROUPS = {
+    Kind.ADDON: ("apis/k3s.cattle.io/v1", "addons"),
+    Kind.CHART: ("apis/helm.cattle.io/v1", "helmcharts"),
+    Kind.JOB: ("apis/batch/v1", "jobs"),
+    Kind.DEPLOYMENT: ("apis/apps/v1", "deployments"),
+    Kind.DAEMONSET: ("apis/apps/v1", "daemonsets"),
+    Kind.POD: ("api/v1", "pods"),
+}
+
+ObjectT = TypeVar("ObjectT", bound=NodeStatus | Workload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection(Generic[ObjectT]):
+    """Objects of one kind: where they are, what people call them, how one of them is read."""
+
+    path: str
+    name: str
+    read: Callable[[Mapping[str, Any]], ObjectT]
+
+
+_NODES = _Collection("/api/v1/nodes", "nodes", node_status)
 
 
 @asynccontextmanager
@@ -90,11 +121,22 @@ class KubernetesHttp:
         except KubernetesError:
             return False
 
+    def nodes(self) -> AbstractAsyncContextManager[AsyncIterator[Nodes]]:
+        return self._follow(_NODES)
+
+    def workloads(self, kind: Kind) -> AbstractAsyncContextManager[AsyncIterator[Workloads]]:
+        version, name = _GROUPS[kind]
+        path = f"/{version}/namespaces/{NAMESPACE}/{name}"
+        return self._follow(_Collection(path, name, partial(workload, kind)))
+
     @asynccontextmanager
-    async def nodes(self) -> AsyncIterator[AsyncIterator[Nodes]]:
+    async def _follow(
+        self, wanted: _Collection[ObjectT]
+    ) -> AsyncIterator[AsyncIterator[Mapping[str, ObjectT]]]:
         import aiohttp
 
-        listed, version = await self._list()
+        operation = f"watch the {wanted.name}"
+        listed, version = await self._list(wanted)
         parameters = {
             "watch": "1",
             "resourceVersion": version,
@@ -103,28 +145,32 @@ class KubernetesHttp:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SILENCE)
         async with AsyncExitStack() as stack:
-            with self._mapped("watch the nodes"), anyio.fail_after(REQUEST_TIMEOUT):
-                asked = self._ask("/api/v1/nodes", params=parameters, timeout=timeout)
+            with self._mapped(operation), anyio.fail_after(REQUEST_TIMEOUT):
+                asked = self._ask(wanted.path, params=parameters, timeout=timeout)
                 answer = await stack.enter_async_context(asked)
-            # Gone: the list is too old to be watched from. As at any end, the caller asks again.
-            if answer.status not in {200, 410}:
-                raise await self._refusal("watch the nodes", answer)
+            # Gone: the list is too old to be watched from; not found: see `_list`. As at any end,
+            # the caller asks again.
+            if answer.status not in {200, 404, 410}:
+                raise await self._refusal(operation, answer)
             is_watched = answer.status == 200
             chunks = answer.content.iter_any() if is_watched else _nothing()
-            yield _Snapshots(listed, JsonLines(chunks))
+            yield _Snapshots(listed, wanted.read, JsonLines(chunks))
 
-    async def _list(self) -> tuple[dict[str, NodeStatus], str]:
-        with self._mapped("list the nodes"), anyio.fail_after(REQUEST_TIMEOUT):
-            async with self._ask("/api/v1/nodes") as answer:
+    async def _list(self, wanted: _Collection[ObjectT]) -> tuple[dict[str, ObjectT], str]:
+        operation = f"list the {wanted.name}"
+        with self._mapped(operation), anyio.fail_after(REQUEST_TIMEOUT):
+            async with self._ask(wanted.path) as answer:
+                if answer.status == 404:  # k3s makes its own kinds known when its API is up
+                    return {}, "0"
                 if answer.status != 200:
-                    raise await self._refusal("list the nodes", answer)
+                    raise await self._refusal(operation, answer)
                 found = await answer.json()
         try:
-            nodes = [node_status(entry) for entry in found.get("items") or []]
+            objects = [wanted.read(entry) for entry in found.get("items") or []]
             version = str(found["metadata"]["resourceVersion"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise KubernetesError(f"cannot list the nodes: not a NodeList: {error!r}") from error
-        return {node.name: node for node in nodes}, version
+            raise KubernetesError(f"cannot {operation}: that is no list: {error!r}") from error
+        return {one.name: one for one in objects}, version
 
     async def delete_node(self, name: str) -> bool:
         operation = f"delete node {name}"
@@ -153,46 +199,51 @@ class KubernetesHttp:
             raise KubernetesError(f"cannot {operation} at {self._base}: {reason}") from error
 
 
-class _Snapshots:
-    """The Node objects, first as listed, then after each change; ends as the watch does."""
+class _Snapshots(Generic[ObjectT]):
+    """Objects of one kind, first as listed, then after each change; ends as the watch does."""
 
-    def __init__(self, listed: Nodes, events: JsonLines) -> None:
-        self._nodes, self._events = dict(listed), events
+    def __init__(
+        self,
+        listed: Mapping[str, ObjectT],
+        read: Callable[[Mapping[str, Any]], ObjectT],
+        events: JsonLines,
+    ) -> None:
+        self._objects, self._read, self._events = dict(listed), read, events
         self._is_first = True
 
-    def __aiter__(self) -> "_Snapshots":
+    def __aiter__(self) -> "_Snapshots[ObjectT]":
         return self
 
-    async def __anext__(self) -> Nodes:
+    async def __anext__(self) -> Mapping[str, ObjectT]:
         import aiohttp
 
         if self._is_first:
             self._is_first = False
-            return dict(self._nodes)
+            return dict(self._objects)
         try:
             while not self._apply(await anext(self._events)):
                 pass
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise StopAsyncIteration from error
-        return dict(self._nodes)
+        return dict(self._objects)
 
     def _apply(self, event: Mapping[str, Any]) -> bool:
-        """Take in one event and say whether it changed anything we know of a node."""
+        """Take in one event and say whether it changed anything we know of an object."""
         kind = event.get("type")
         if kind == "ERROR":  # most often 410: the server has forgotten the version we watch from
             raise StopAsyncIteration
         if kind == "BOOKMARK":
             return False
         try:
-            node = node_status(event["object"])
+            found = self._read(event["object"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a Node: {error!r}") from error
-        before = self._nodes.get(node.name)
+            raise ValueError(f"not an object of that kind: {error!r}") from error
+        before = self._objects.get(found.name)
         if kind == "DELETED":
-            self._nodes.pop(node.name, None)
+            self._objects.pop(found.name, None)
             return before is not None
-        self._nodes[node.name] = node
-        return node != before
+        self._objects[found.name] = found
+        return found != before
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.runtime import File
@@ -43,8 +44,8 @@ _SERVER = """\
 class Forward:
     """A port that is forwarded to the same port of others.
 
-    `hosts` are fixed addresses; unless it *is balanced*, the first takes all connections and the
-    rest stand by: a server that is still joining accepts connections before its API can answer.
+    `hosts` are fixed addresses; those on `standby` take connections only if no other does: a
+    server that is still joining accepts them before its API can answer.
     Or `name` is resolved at each connection: for networks without fixed addresses, where the
     engine's resolver knows the members' addresses after every restart, and several answers to one
     name fail over like several hosts.
@@ -54,7 +55,7 @@ class Forward:
     protocol: str = "tcp"
     hosts: tuple[str, ...] = ()
     name: str = ""
-    is_balanced: bool = True
+    standby: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -76,8 +77,8 @@ def config(forwards: Sequence[Forward], settings: BalancerSettings = _USUAL) -> 
 
 def _by_address(forward: Forward) -> Iterator[str]:
     yield f"  upstream {forward.key} {{\n"
-    for index, host in enumerate(forward.hosts):
-        standby = "" if forward.is_balanced or index == 0 else " backup"
+    for host in forward.hosts:
+        standby = " backup" if host in forward.standby else ""
         # max_fails=0: one probe that came before its server must not black that out for 10 s.
         yield f"    server {host}:{forward.port} max_fails=0{standby};\n"
     yield "  }\n"
@@ -103,6 +104,24 @@ def values(ports: Mapping[str, Sequence[str]], settings: BalancerSettings = _USU
     if settings.proxy_timeout != _USUAL.proxy_timeout:
         lines.append(f"  defaultProxyTimeout: {settings.proxy_timeout}\n")
     return "".join(lines)
+
+
+def read_values(content: bytes) -> dict[str, Any] | None:
+    """Return k3d's description as a mapping of `ports` and `settings`, None if that is none."""
+    import yaml
+
+    try:
+        found = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    ports, settings = found.get("ports") or {}, found.get("settings") or {}
+    if not isinstance(ports, dict) or not isinstance(settings, dict):
+        return None
+    named = {str(port): [str(node) for node in nodes or ()] for port, nodes in ports.items()}
+    plain = {str(key): one if isinstance(one, int) else str(one) for key, one in settings.items()}
+    return {"ports": named, "settings": plain}
 
 
 def files(nginx_config: str, values_yaml: str) -> tuple[File, ...]:

@@ -160,7 +160,11 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerDetail:
-    """A container as an inspection shows it. `bindings`: as asked for, running or not."""
+    """A container as an inspection shows it. `bindings`: as asked for, running or not.
+
+    `memory` in bytes, 0 for no limit. `fixed_addresses`: network → address asked for, not chosen
+    by the engine.
+    """
 
     state: ContainerState
     exit_code: int
@@ -172,6 +176,14 @@ class ContainerDetail:
     bindings: tuple[PortBinding, ...]
     image_id: str
     started_at: str = ""
+    entrypoint: tuple[str, ...] = ()
+    restart_policy: str = ""
+    extra_hosts: tuple[str, ...] = ()
+    host_pid_mode: bool = False
+    ulimits: tuple[Ulimit, ...] = ()
+    memory: int = 0
+    gpus: GpuRequest | None = None
+    fixed_addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +255,9 @@ class EngineReader(Protocol):
 
     async def inspect_container(self, name: str) -> ContainerDetail:
         """Return everything about one container; raises NotFound if there is none."""
+
+    async def read_file(self, name: str, path: str) -> bytes:
+        """Return a file's content; raises NotFound if container or file is not there."""
 
 
 class Runtime(EngineReader, Protocol):
@@ -335,8 +350,8 @@ class Runtime(EngineReader, Protocol):
     async def write_files(self, name: str, files: Sequence[File]) -> None:
         """Put files into a container, running or not, in one call."""
 
-    async def read_file(self, name: str, path: str) -> bytes:
-        """Return a file's content; raises NotFound if container or file is not there."""
+    async def list_files(self, name: str, folder: str) -> Sequence[str]:
+        """Return the paths of the files below a folder; raises NotFound if that is not there."""
 
     async def execute(
         self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None

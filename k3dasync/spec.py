@@ -41,7 +41,14 @@ class WaitLevel(StrEnum):
 
     NONE = "none"
     API = "api"
+    QUORUM = "quorum"
     NODES = "nodes"
+    ALL = "all"
+
+    @property
+    def waits_for_every_node(self) -> bool:
+        """Whether each single Node must be Ready."""
+        return self in {WaitLevel.NODES, WaitLevel.ALL}
 
 
 class ApiPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,14 +1,18 @@
 """What is known of a cluster's nodes while it comes up, shared by all tasks that wait for them.
 
-One stream of container events and one watch on the Node objects serve a whole run. Tasks wait
-here, and a node that keeps exiting fails whoever waits for it, with its last words; so does one
-that somebody else has stopped or removed.
+One stream of container events and one watch on the Node objects serve a whole run; so does one
+on each other kind of object that somebody asks for. Tasks wait here, and a node that keeps
+exiting fails whoever waits for it, with its last words; so does one that somebody else has stopped
+or removed.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import TypeVar
 
 import anyio
 
@@ -16,13 +20,23 @@ from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
 from k3dasync.errors import K3dAsyncError, NodeCrashed, NodeGone
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
 from k3dasync.runtime import ContainerEvent, Runtime, Status
+from k3dasync.workloads import Kind, Workloads
+
+SnapshotT = TypeVar("SnapshotT")
 
 CRASH_LIMIT = 3
 """Exits of one container that are no accident any more: the engine's restart policy brings it
 back after 0.1, 0.2 and 0.4 s, so this takes about a second."""
 JOINER_CRASH_LIMIT = 8
 """Older k3s exits when etcd refuses it as a member, and comes back by itself: up to 5 times with
-two joiners at once. Joins are gated here, so this is only reached by something else."""
+two joiners at once. Joins are gated here, so this is hardly ever reached."""
+_REFUSAL = "etcdserver: "
+"""How etcd's refusals begin in k3s's fatal line: `too many learner members in cluster`, `unhealthy
+cluster`. Whatever else makes a joiner exit will not pass."""
+SETTLED_AFTER = 10.0
+"""Seconds without an exit that are no crash-loop: the engine's own rule, after which its restart
+policy begins with the shortest delay again (moby, restartmanager). A k3s that cannot start exits
+within a fraction of that."""
 LAST_WORDS = 5
 """Log lines of a crashed node that go into the error."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
@@ -39,6 +53,11 @@ class _Exits:
     exit_code: int = 0
     is_oom: bool = False
     is_killed: bool = False
+    running_since: float | None = None
+
+
+def _never() -> float:
+    return inf
 
 
 class ClusterWatch:
@@ -65,6 +84,8 @@ class ClusterWatch:
         self._told: set[str] = set()
         self._waiting: Counter[str] = Counter()
         self._nodes: Nodes = {}
+        self._workloads: dict[Kind, Workloads] = {}
+        self._wanted = {kind: anyio.Event() for kind in Kind}
         self._credentials: Credentials | None = None
         self._has_credentials = anyio.Event()
         self._changed = anyio.Event()
@@ -74,6 +95,8 @@ class ClusterWatch:
         async with anyio.create_task_group() as group:
             group.start_soon(self._follow_containers)
             group.start_soon(self._follow_nodes)
+            for kind in Kind:
+                group.start_soon(self._follow_workloads, kind)
 
     def authenticate(self, credentials: Credentials) -> None:
         """Let the Node objects be followed from now on."""
@@ -84,34 +107,76 @@ class ClusterWatch:
         """Return what the API last said of a node, None if it does not know it."""
         return self._nodes.get(name)
 
+    def workloads(self, kind: Kind) -> Workloads | None:
+        """Return what the API last said of a kind; None while it has not been asked.
+
+        It is followed from the first call on, so that the first answer is later than that.
+        """
+        self._wanted[kind].set()
+        return self._workloads.get(kind)
+
+    def running_since(self, name: str) -> float | None:
+        """Return the time since which a container has run without an exit; None: it does not."""
+        exits = self._exits.get(name)
+        return exits.running_since if exits else None
+
+    def exits(self, name: str) -> int:
+        """Return how often a container has exited."""
+        return self._exits[name].count if name in self._exits else 0
+
+    def with_trouble(self, on: str, names: Collection[str]) -> str:
+        """Return *on*, what is waited for, with what is the matter with those containers."""
+        return "; ".join((on, *self._troubles(names)))
+
+    def _troubles(self, names: Collection[str]) -> Iterator[str]:
+        for name in names:
+            exits = self._exits.get(name)
+            if exits is not None and exits.count and exits.running_since is None:
+                times = "once" if exits.count == 1 else f"{exits.count} times"
+                yield f"{name} is restarting, exited {times}, last with code {exits.exit_code}"
+
     async def until(
         self,
         condition: Callable[[], bool],
         *,
         involved: Collection[str],
         waiting: Callable[[], None],
+        again: Callable[[], float] = _never,
     ) -> None:
         """Return when *condition* holds; ask it again at each change, and tell *waiting*.
+
+        Without a change it is asked at the time that *again* returns: for what becomes true by
+        nothing happening.
 
         Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
         with self._involving(involved):
-            while not condition():
+            while True:
+                deadline = again()  # before the condition: a moment between the two is not missed
+                if condition():
+                    return
                 self._raise_if_lost(involved)
                 waiting()
-                await self._changed.wait()
+                with anyio.CancelScope(deadline=deadline):
+                    await self._changed.wait()
 
     async def poll(
-        self, probe: Callable[[], Awaitable[bool]], *, involved: Collection[str]
+        self,
+        probe: Callable[[], Awaitable[bool]],
+        *,
+        involved: Collection[str],
+        waiting: Callable[[], None],
     ) -> None:
-        """Return when *probe* says yes; for what can only be asked.
+        """Return when *probe* says yes, and tell *waiting*; for what can only be asked.
 
         Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
         pause = FIRST_PAUSE
         with self._involving(involved):
+            waiting()
             while not await probe():
                 self._raise_if_lost(involved)
+                waiting()
                 with anyio.move_on_after(pause):
                     await self._changed.wait()
                 pause = min(pause * 1.5, LONGEST_PAUSE)
@@ -161,6 +226,10 @@ class ClusterWatch:
             if state.labels.get(LABEL_ROLE) in set(Role):
                 detail = await self._runtime.inspect_container(state.name)
                 exits = self._exits.setdefault(state.name, _Exits())
+                if state.status is not Status.RUNNING:
+                    exits.running_since = None
+                elif exits.running_since is None or detail.restarts > exits.count:
+                    exits.running_since = anyio.current_time()  # at least since now
                 if detail.restarts > exits.count:
                     exits.count, exits.exit_code = detail.restarts, detail.exit_code
                     await self._judge(state.name, exits)
@@ -176,31 +245,37 @@ class ClusterWatch:
                 exits.is_killed = True
             case "start":
                 exits.is_killed = False
+                exits.running_since = anyio.current_time()
             case "die" if exits.is_killed:  # and then its restart policy does not count
                 self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":
                 exits.count += 1
                 exits.exit_code = event.exit_code or 0
+                exits.running_since = None
                 await self._judge(event.name, exits)
             case "destroy":
                 self._lose(event.name, NodeGone(event.name, "removed"))
             case _:
-                pass
+                return
+        self._tell()
 
     async def _judge(self, name: str, exits: _Exits) -> None:
-        limit = JOINER_CRASH_LIMIT if name in self._joiners else CRASH_LIMIT
-        if name in self._lost or (exits.count < limit and not exits.is_oom):
+        if name in self._lost or (exits.count < CRASH_LIMIT and not exits.is_oom):
             return
         try:
             log = await self._runtime.logs(name, tail=40)
         except K3dAsyncError:
             log = ()
+        words = last_words(log)
+        is_refused = name in self._joiners and any(_REFUSAL in line for line in words)
+        if is_refused and exits.count < JOINER_CRASH_LIMIT and not exits.is_oom:
+            return
         error = NodeCrashed(
             name,
             exits=exits.count,
             exit_code=exits.exit_code,
             oom=exits.is_oom,
-            log=[self._without_secrets(line) for line in last_words(log)],
+            log=[self._without_secrets(line) for line in words],
         )
         self._lose(name, error)
 
@@ -216,15 +291,36 @@ class ClusterWatch:
     async def _follow_nodes(self) -> None:
         await self._has_credentials.wait()
         async with self._connect(self._host, self._port, self._credentials) as kubernetes:
-            while True:
-                try:
-                    async with kubernetes.nodes() as snapshots:
-                        async for nodes in snapshots:
-                            self._nodes = nodes
-                            self._tell()
-                except K3dAsyncError:
-                    pass  # an API that is coming up refuses now and then; asked again below
-                await anyio.sleep(RECONNECT_PAUSE)
+            await self._keep(kubernetes.nodes, self._note_nodes)
+
+    def _note_nodes(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    async def _follow_workloads(self, kind: Kind) -> None:
+        await self._has_credentials.wait()
+        await self._wanted[kind].wait()
+
+        def note(found: Workloads) -> None:
+            self._workloads[kind] = found
+
+        async with self._connect(self._host, self._port, self._credentials) as kubernetes:
+            await self._keep(partial(kubernetes.workloads, kind), note)
+
+    async def _keep(
+        self,
+        follow: Callable[[], AbstractAsyncContextManager[AsyncIterator[SnapshotT]]],
+        note: Callable[[SnapshotT], None],
+    ) -> None:
+        """Follow something for ever."""
+        while True:
+            try:
+                async with follow() as snapshots:
+                    async for snapshot in snapshots:
+                        note(snapshot)
+                        self._tell()
+            except K3dAsyncError:
+                pass  # an API that is coming up refuses now and then; asked again below
+            await anyio.sleep(RECONNECT_PAUSE)
 
 
 def last_words(log: Collection[str]) -> tuple[str, ...]:

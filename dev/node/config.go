@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,6 +31,7 @@ type config struct {
 	tlsSANs       []string
 	nodeLabels    []string
 	nodeTaints    []string
+	disabled      map[string]bool // components of k3s that are not deployed
 	port          int
 	dataDir       string
 	etcDir        string // /etc/rancher
@@ -40,6 +42,7 @@ type config struct {
 	version       string
 	times         timing
 	faults        faults
+	unavailable   string // STANDIN_NEVER_AVAILABLE
 }
 
 type lookup func(string) (string, bool)
@@ -87,6 +90,10 @@ func (c *config) fromK3s(flags map[string][]string, env lookup) error {
 	c.tlsSANs = splitAll(flags["tls-san"])
 	c.nodeLabels = splitAll(flags["node-label"])
 	c.nodeTaints = splitAll(flags["node-taint"])
+	c.disabled = map[string]bool{}
+	for _, component := range splitAll(append(flags["disable"], flags["no-deploy"]...)) {
+		c.disabled[strings.TrimSuffix(component, ".yaml")] = true
+	}
 	var err error
 	if c.clusterInit, err = parseSwitch(last("cluster-init", "K3S_CLUSTER_INIT", "false")); err != nil {
 		return fmt.Errorf("cluster-init: %w", err)
@@ -234,7 +241,17 @@ func (c *config) readFaults(env lookup) error {
 		}
 		c.faults.neverReady = matched
 	}
+	c.unavailable = envOr(env, "STANDIN_NEVER_AVAILABLE", "")
+	if _, err := path.Match(c.unavailable, ""); err != nil {
+		return fmt.Errorf("STANDIN_NEVER_AVAILABLE: %w", err)
+	}
 	return nil
+}
+
+// neverAvailable says whether a workload of kube-system is ordered to stay unavailable.
+func (c *config) neverAvailable(workload string) bool {
+	matched, _ := path.Match(c.unavailable, workload)
+	return matched
 }
 
 func (c *config) check() error {

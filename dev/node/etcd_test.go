@@ -98,15 +98,22 @@ func checkQuorum(t *testing.T, s0, s1, s2 *testNode) {
 	}
 	s0.kill(syscall.SIGKILL)
 	lines := strings.Count(s0.log(), "etcd data store connection OK")
+	said := strings.Count(s0.log(), "Running kube-apiserver")
 	s0.start()
 	s0.waitLog("Managed etcd cluster bootstrap already complete and initialized")
 	time.Sleep(2 * time.Second)
 	if strings.Count(s0.log(), "etcd data store connection OK") != lines {
 		t.Error("a server alone must wait for a quorum")
 	}
+	if strings.Count(s0.log(), "Running kube-apiserver") != said+1 {
+		t.Error("a server alone says that its API server runs, as k3s does")
+	}
 	s1.start()
 	s0.waitStatus(s1.name, "Ready")
 	s0.waitStatus(s2.name, "NotReady")
+	if strings.Count(s0.log(), "Running kube-apiserver") != said+1 {
+		t.Error("that is said once a start")
+	}
 	if code, _ := s0.request("DELETE", "/api/v1/nodes/"+s2.name, "", ""); code != 200 {
 		t.Fatalf("delete: %d", code)
 	}

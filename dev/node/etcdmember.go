@@ -56,6 +56,9 @@ func (s *server) openEtcd(start time.Time) error {
 	if err := m.start(initialized, answer); err != nil {
 		return fmt.Errorf("starting kubernetes: preparing server: start managed database: %w", err)
 	}
+	if initialized {
+		s.sayAPIServerRuns()
+	}
 	m.awaitData(start)
 	cfg.faults.reach(stageDatastore)
 	infof("etcd data store connection OK")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 )
@@ -33,16 +31,11 @@ const corefile = `.:53 {
 }
 `
 
-// writeManifest writes the part of coredns.yaml that tools look at.
-func writeManifest(cfg *config) error {
+// corednsManifest is the part of coredns.yaml that tools look at.
+func corednsManifest(cfg *config) string {
 	indented := "    " + strings.ReplaceAll(strings.TrimRight(corefile, "\n"), "\n", "\n    ")
-	text := "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: coredns\n  namespace: kube-system\ndata:\n" +
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: coredns\n  namespace: kube-system\ndata:\n" +
 		"  Corefile: |\n" + indented + "\n  NodeHosts: |\n    " + cfg.nodeIP + " " + cfg.nodeName + "\n"
-	file := cfg.serverDir("manifests", "coredns.yaml")
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(file, []byte(text), 0o600)
 }
 
 // seedCluster makes the objects every new cluster has.

@@ -27,6 +27,8 @@ var resources = []resource{
 	{"apps", "v1", "deployments", "Deployment", []string{"deploy"}, true, false},
 	{"apps", "v1", "replicasets", "ReplicaSet", []string{"rs"}, true, false},
 	{"apps", "v1", "statefulsets", "StatefulSet", []string{"sts"}, true, false},
+	{"k3s.cattle.io", "v1", "addons", "Addon", nil, true, false},
+	{"helm.cattle.io", "v1", "helmcharts", "HelmChart", nil, true, false},
 	{"batch", "v1", "jobs", "Job", nil, true, false},
 	{"coordination.k8s.io", "v1", "leases", "Lease", nil, true, false},
 }

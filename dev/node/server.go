@@ -30,7 +30,8 @@ type server struct {
 	proxy http.Handler // instead of a store, where another server has it
 	phase int32
 
-	verified sync.Map // SHA-256 of client certificates found good
+	apiServerRuns sync.Once // it is said of once a start
+	verified      sync.Map  // SHA-256 of client certificates found good
 }
 
 func (s *server) setPhase(phase int32) { atomic.StoreInt32(&s.phase, phase) }
@@ -81,9 +82,6 @@ func (s *server) bringUp(base time.Time) error {
 	}
 	s.setPhase(phaseAPI)
 	s.cfg.faults.reach(stageAPI)
-	if s.store != nil {
-		s.applyManifests()
-	}
 	sleepUntil(base, times.up)
 	infof("k3s is up and running")
 	if s.store != nil {
@@ -98,16 +96,21 @@ func (s *server) announce() error {
 	if err != nil {
 		return err
 	}
-	if err := writeManifest(s.cfg); err != nil {
-		return err
-	}
 	infof("Node token is available at %s", s.cfg.serverDir("token"))
 	infof("Wrote kubeconfig %s", file)
 	infof("Run: k3s kubectl")
-	infof("Waiting for API server to become available")
-	infof("Running kube-apiserver --advertise-address=%s --secure-port=%d --tls-cert-file=%s",
-		s.cfg.nodeIP, s.cfg.port, s.cfg.serverDir("tls", "serving-kube-apiserver.crt"))
+	s.sayAPIServerRuns()
 	return nil
+}
+
+// sayAPIServerRuns logs what k3s logs before the API server waits for the data
+// store (pkg/daemons/control/server.go): on a restart without a quorum, too.
+func (s *server) sayAPIServerRuns() {
+	s.apiServerRuns.Do(func() {
+		infof("Waiting for API server to become available")
+		infof("Running kube-apiserver --advertise-address=%s --secure-port=%d --tls-cert-file=%s",
+			s.cfg.nodeIP, s.cfg.port, s.cfg.serverDir("tls", "serving-kube-apiserver.crt"))
+	})
 }
 
 // startAPI waits for a quorum, as the API server does, and fills a new cluster.
@@ -121,6 +124,8 @@ func (s *server) startAPI() error {
 		time.Sleep(s.cfg.times.learnerPoll)
 	}
 	go s.superviseNodes()
+	go s.superviseWorkloads()
+	go s.deployManifests(time.Now())
 	return nil
 }
 

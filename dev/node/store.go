@@ -139,6 +139,13 @@ func (s *store) since(revision int64) ([]change, int64, <-chan struct{}, error) 
 	return append([]change(nil), s.history[first:]...), s.revision, s.changed, nil
 }
 
+// isNewer says whether anything has changed since a revision.
+func (s *store) isNewer(revision int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revision > revision
+}
+
 // refresh waits until the copy is as new as a quorum's answer.
 func (s *store) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)

@@ -29,7 +29,14 @@ type timing struct {
 	cidr  time.Duration // "Node CIDR assigned for: …"
 	ready time.Duration // condition Ready becomes true
 
+	// What k3s deploys: assumed, not measured, with images that are there.
+	stage time.Duration // from the API: its manifests are on the disk
+	apply time.Duration // of one manifest
+	pods  time.Duration // from a Ready Node and a deployment: it is available
+	chart time.Duration // from a Ready Node and a job: the chart is installed
+
 	// Periods.
+	scan        time.Duration // k3s looks for changed manifests
 	caRetry     time.Duration // an agent's retry while the server is absent
 	configRetry time.Duration // an agent's retry while the server is half up
 	learnerPoll time.Duration // a joiner's question whether it was promoted
@@ -49,6 +56,7 @@ func measured() timing {
 		api: seconds(4.4), up: seconds(4.8), kubelet: seconds(7.5), register: seconds(7.7),
 		agentContainerd: seconds(0.8), agentConnect: seconds(1.2), agentKubelet: seconds(7.0), agentRegister: seconds(7.3),
 		cidr: seconds(10.2), ready: seconds(10.5),
+		stage: seconds(0.5), apply: seconds(0.1), pods: seconds(8), chart: seconds(6), scan: seconds(15),
 		caRetry: seconds(2), configRetry: seconds(5), learnerPoll: seconds(5), promoteTick: seconds(15),
 		heartbeat: seconds(10), grace: seconds(40), stall: seconds(300), etcdBeat: maxEtcdBeat,
 	}
@@ -60,11 +68,12 @@ func (t *timing) moments() []*time.Duration {
 	return []*time.Duration{
 		&t.starting, &t.datastore, &t.listen, &t.kubeconfig, &t.cacerts, &t.containerd, &t.api, &t.up, &t.kubelet,
 		&t.register, &t.agentContainerd, &t.agentConnect, &t.agentKubelet, &t.agentRegister, &t.cidr, &t.ready,
+		&t.stage, &t.apply, &t.pods, &t.chart,
 	}
 }
 
 func (t *timing) periods() []*time.Duration {
-	return []*time.Duration{&t.caRetry, &t.configRetry, &t.learnerPoll, &t.promoteTick, &t.heartbeat, &t.grace, &t.stall, &t.etcdBeat}
+	return []*time.Duration{&t.scan, &t.caRetry, &t.configRetry, &t.learnerPoll, &t.promoteTick, &t.heartbeat, &t.grace, &t.stall, &t.etcdBeat}
 }
 
 func stretch(list []*time.Duration, factor float64) {
@@ -96,6 +105,7 @@ func (t *timing) applyFloors() {
 	for _, d := range []*time.Duration{&t.caRetry, &t.configRetry, &t.learnerPoll, &t.promoteTick} {
 		atLeast(d, minPeriod)
 	}
+	atLeast(&t.scan, minHeartbeat)
 	atLeast(&t.heartbeat, minHeartbeat)
 	atLeast(&t.grace, minGrace)
 	atLeast(&t.stall, minStall)

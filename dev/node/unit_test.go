@@ -315,3 +315,24 @@ func TestAges(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigMapsOfManifests(t *testing.T) {
+	text := "# made by a tool\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: kube-system\ndata:\n" +
+		"  plain: \"x\"\n  zones.server: |\n    one {\n      two\n    }\n---\nkind: ConfigMap\nmetadata:\n  name: b\n"
+	found, err := parseConfigMaps(text)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	if got := stringMap(found[0], "data"); got["plain"] != "x" || got["zones.server"] != "one {\n  two\n}\n" {
+		t.Errorf("data is %q", got)
+	}
+	if stringField(found[0], "metadata", "namespace") != "kube-system" || stringField(found[1], "metadata", "namespace") != "default" {
+		t.Errorf("namespaces of %v", found)
+	}
+	for _, bad := range []string{"kind: Deployment\nmetadata:\n  name: x\n", "kind: ConfigMap\nspec:\n  a: b\n", "kind: ConfigMap\n",
+		"kind: ConfigMap\nmetadata:\n  name: x\n  labels:\n    a: b\n", "[1, 2]"} {
+		if found, err := parseConfigMaps(bad); err == nil {
+			t.Errorf("%q was taken for %v", bad, found)
+		}
+	}
+}

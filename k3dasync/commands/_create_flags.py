@@ -100,7 +100,7 @@ class CreateFlags:
         _flag(
             "--wait",
             env="K3D_OPTIONS_K3D_WAIT",
-            help="none, api or nodes (if not given, too); true means nodes, false none.",
+            help="none, api, quorum, nodes (if not given, too), all; true: nodes, false: none.",
         ),
     ] = None
     timeout: Annotated[

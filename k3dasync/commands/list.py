@@ -18,7 +18,7 @@ def list_clusters(
     *names: str,
     output: OutputFlag = "table",
     no_headers: NoHeadersFlag = False,
-    token: Annotated[bool, Parameter(negative="", help="Show the clusters' secrets.")] = False,
+    token: Annotated[bool, Parameter(negative="", help="Show the clusters' tokens.")] = False,
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """List clusters, whoever made them."""
@@ -28,7 +28,8 @@ def list_clusters(
         clusters = await listing.list_clusters(engine, names)
         if how == "table":
             return table(clusters, no_headers=no_headers, token=token)
-        return structured(await listing.describe(engine, clusters, with_token=token), how)
+        found = await listing.describe(engine, clusters, with_token=token, with_helpers=bool(names))
+        return structured(found, how)
 
     print_list(output, runtime, ask)
 

@@ -13,6 +13,9 @@ _ALWAYS_THERE = frozenset(
 )
 """Folders that every image has, so that nobody must ask for them."""
 
+LONGEST_LINKS = 8
+"""Symbolic links followed to a file: more of them are a ring."""
+
 
 def pack(files: Iterable[File], folders: Iterable[str] = ()) -> bytes:
     """Return an archive of *files*, all root's, to be unpacked at `/`, after new *folders*.
@@ -49,6 +52,12 @@ def folders_to_check(files: Iterable[File]) -> Sequence[str]:
     return sorted(found)
 
 
+def packed_file(packed: bytes, path: str) -> tuple[bytes | None, str]:
+    """Return what `single_file` does for an archive that is still packed."""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as found:
+        return single_file(found, path)
+
+
 def single_file(archive: tarfile.TarFile, path: str) -> tuple[bytes | None, str]:
     """Return the content of the one file in *archive*, or where it points if it is a link.
 
@@ -61,3 +70,12 @@ def single_file(archive: tarfile.TarFile, path: str) -> tuple[bytes | None, str]
         return None, ""
     content = archive.extractfile(entry)
     return (b"" if content is None else content.read()), ""
+
+
+def file_paths(archive: tarfile.TarFile, folder: str) -> Sequence[str]:
+    """Return the paths of the files in the archive of a *folder*, whose name is their first part.
+
+    Links count as files: whoever reads one finds what it points to.
+    """
+    inside = (entry.name for entry in archive if entry.isfile() or entry.issym() or entry.islnk())
+    return sorted(posixpath.join(folder, name.partition("/")[2]) for name in inside)

@@ -1,6 +1,6 @@
 """Reading an engine on this machine without aiohttp, whose import takes longer than `list` may.
 
-The same four questions as of DockerRuntime, by the standard library over the engine's socket;
+The same questions as of DockerRuntime, by the standard library over the engine's socket;
 the same contract tests hold for it.
 """
 
@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from k3dasync.docker import translate
 from k3dasync.docker.endpoint import Endpoint, unavailable
-from k3dasync.errors import EngineUnavailable
+from k3dasync.errors import EngineError, EngineUnavailable
 from k3dasync.runtime import ContainerDetail, ContainerState, NetworkState, VolumeState
 
 TIMEOUT = 60.0
@@ -73,6 +73,23 @@ class SocketReader:
         found = await self._ask("inspect", f"container {name}", path)
         return translate.inspected_container(found, await self._network_names([found]))
 
+    async def read_file(self, name: str, path: str) -> bytes:
+        from k3dasync.docker import archive
+
+        target = path
+        for _ in range(archive.LONGEST_LINKS):
+            packed = await self._answer(
+                "read",
+                f"file {path} of {name}",
+                f"containers/{quote(name, safe='')}/archive?{urlencode({'path': target})}",
+            )
+            content, target = archive.packed_file(packed, target)
+            if content is not None:
+                return content
+            if not target:
+                break
+        raise EngineError("read", f"file {path} of {name}", "it is no file")
+
     async def _network_names(self, found: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         if not translate.shows_network_ids(found):
             return {}
@@ -85,13 +102,16 @@ class SocketReader:
         return await self._ask("list", what, f"{path}?{query}")
 
     async def _ask(self, operation: str, resource: str, path: str) -> Any:
+        return json.loads(await self._answer(operation, resource, path))
+
+    async def _answer(self, operation: str, resource: str, path: str) -> bytes:
         ask = partial(self._request, f"{self._version}/{path}")
         status, _, body = await to_thread.run_sync(ask)
-        answer = json.loads(body)
         if status >= 400:
+            answer = json.loads(body)
             words = str(answer.get("message", answer))
             raise translate.engine_error(operation, resource, status, words)
-        return answer
+        return body
 
     def _request(self, path: str) -> tuple[int, str, bytes]:
         """Return status, the header with the newest version it speaks, and body."""

@@ -49,8 +49,6 @@ RUN_TIMEOUT = 180.0
 STOP_GRACE = 10
 """Seconds the engine waits for a process to end by itself, if nobody says otherwise."""
 _ENDING = frozenset({"SIGTERM", "SIGKILL"})
-LONGEST_LINKS = 8
-"""Symbolic links followed to a file: more of them are a ring."""
 
 
 class DockerRuntime:
@@ -339,7 +337,7 @@ class DockerRuntime:
     async def read_file(self, name: str, path: str) -> bytes:
         container = self._engine.docker.containers.container(name)
         target = path
-        for _ in range(LONGEST_LINKS):
+        for _ in range(archive.LONGEST_LINKS):
             with self._asking("read", f"file {path} of {name}"):
                 found = await container.get_archive(target)
             with found:
@@ -356,6 +354,13 @@ class DockerRuntime:
         await checkpoint_if_cancelled()
         with self._engine.mapped(f"run {command[0]} in", f"container {name}"):
             return await execute(self._engine, name, command, stdin)
+
+    async def list_files(self, name: str, folder: str) -> Sequence[str]:
+        container = self._engine.docker.containers.container(name)
+        with self._asking("list", f"folder {folder} of {name}"):
+            found = await container.get_archive(folder)
+        with found:
+            return archive.file_paths(found, folder)
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         with self._asking("read the log of", f"container {name}"):

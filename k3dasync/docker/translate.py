@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from k3dasync.addresses import HOST_NETWORK
+from k3dasync.docker import _asked
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -238,6 +239,14 @@ def inspected_container(found: Json, networks: Mapping[str, str]) -> ContainerDe
         bindings=_bindings(host.get("PortBindings") or {}),
         image_id=str(found.get("Image", "")),
         started_at=str(state.get("StartedAt", "")),
+        entrypoint=_asked.words(config.get("Entrypoint")),
+        restart_policy=str((host.get("RestartPolicy") or {}).get("Name", "")),
+        extra_hosts=tuple(host.get("ExtraHosts") or ()),
+        host_pid_mode=host.get("PidMode") == "host",
+        ulimits=_asked.ulimits(host),
+        memory=int(host.get("Memory") or 0),
+        gpus=_asked.gpus(host),
+        fixed_addresses=_asked.fixed_addresses(found, networks),
     )
 
 

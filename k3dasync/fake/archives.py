@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from k3dasync.runtime import ImageState
 
@@ -52,3 +52,19 @@ def _header(name: str, size: int) -> bytes:
 def _member(name: str, content: bytes) -> bytes:
     file = io.BytesIO(_header(name, len(content)) + content)
     return file.getvalue() + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+class Export:
+    """The pieces of an archive, each asked of the engine; None from it is the end."""
+
+    def __init__(self, ask: Callable[[], Awaitable[bytes | None]]) -> None:
+        self._ask = ask
+
+    def __aiter__(self) -> "Export":
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._ask()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece

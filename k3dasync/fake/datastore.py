@@ -12,6 +12,7 @@ from k3dasync.etcd import EtcdRefused, Member
 from k3dasync.fake.changed import Changed
 from k3dasync.fake.latency import NodeLatency
 from k3dasync.kubernetes import NodeStatus
+from k3dasync.workloads import Kind, Workload, Workloads
 
 TOO_MANY_LEARNERS = "etcdserver: too many learner members in cluster"
 UNHEALTHY = "etcdserver: unhealthy cluster"
@@ -55,6 +56,7 @@ class Datastore:
     changed: Changed
     members: list[EtcdMember] = field(default_factory=list)
     nodes: dict[str, NodeStatus] = field(default_factory=dict)
+    system: dict[Kind, Workloads] = field(default_factory=lambda: {kind: {} for kind in Kind})
     passwords: dict[str, str] = field(default_factory=dict)
     connected: set[str] = field(default_factory=set)
     apis: set[str] = field(default_factory=set)
@@ -144,6 +146,17 @@ class Datastore:
         self.members = [one for one in self.members if one.node != node]
         self.tell()
         return True
+
+    def note(self, workload: Workload) -> None:
+        """Set what an object of k3s's own namespace says, and make it if it is not there.
+
+        One that has been available stays so: no pods are simulated.
+        """
+        found = self.system[workload.kind]
+        before = found.get(workload.name)
+        if before is None or not (before.is_available or before == workload):
+            self.system[workload.kind] = {**found, workload.name: workload}
+            self.tell()
 
     @contextmanager
     def present(self, group: set[str], node: str) -> Iterator[None]:

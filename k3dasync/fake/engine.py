@@ -141,9 +141,9 @@ class FakeRuntime(Laboratory):
                 if tag not in known:
                     raise NotFound("export", f"image {tag}", f"reference does not exist: {tag}")
             images = list({known[tag].id: known[tag] for tag in tags}.values())
-        yield _Export(self, archives.archive(images, tags), name)
+        yield archives.Export(partial(self._piece, archives.archive(images, tags), name))
 
-    async def piece(self, pieces: Iterator[bytes], name: str) -> bytes | None:
+    async def _piece(self, pieces: Iterator[bytes], name: str) -> bytes | None:
         """Return the next piece of an export, None at its end."""
         async with self._calls.read("export_piece", name):
             found = next(pieces, None)
@@ -354,6 +354,16 @@ class FakeRuntime(Laboratory):
                 partial(run_command, container, command, stdin, ctr), Executed(code=KILLED)
             )
 
+    async def list_files(self, name: str, folder: str) -> Sequence[str]:
+        async with self._calls.read("list_files", name):
+            await self._spend(self.latency.engine.copy)
+            container = self._machine.inventory.container("list", name)
+            found = sorted(path for path in container.files if path.startswith(f"{folder}/"))
+            if not found:
+                words = f"Could not find the file {folder} in container {name}"
+                raise NotFound("list", f"folder {folder} of {name}", words)
+            return found
+
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         async with self._calls.read("logs", name):
             await self._spend(self.latency.engine.read)
@@ -378,19 +388,3 @@ class FakeRuntime(Laboratory):
         container = self._machine.inventory.container(operation, name)
         async with container.lock:
             yield self._machine.inventory.container(operation, container.id)
-
-
-class _Export:
-    """The pieces of an archive."""
-
-    def __init__(self, engine: FakeRuntime, pieces: Iterator[bytes], name: str) -> None:
-        self._engine, self._pieces, self._name = engine, pieces, name
-
-    def __aiter__(self) -> "_Export":
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await self._engine.piece(self._pieces, self._name)
-        if piece is None:
-            raise StopAsyncIteration
-        return piece

@@ -83,7 +83,10 @@ class Fault:
 
 
 class Stage(StrEnum):
-    """What a node reaches, in this order; agents skip the servers' own."""
+    """What a node reaches, in this order; agents skip the servers' own.
+
+    AVAILABLE is the init server's: it has applied its manifests, and what they run may come.
+    """
 
     STARTED = "started"
     SUPERVISOR = "supervisor"
@@ -91,6 +94,7 @@ class Stage(StrEnum):
     UP = "up"
     REGISTERED = "registered"
     READY = "ready"
+    AVAILABLE = "available"
 
 
 class NodeTrouble(StrEnum):

@@ -9,6 +9,7 @@ from k3dasync.fake.datastore import Datastore
 from k3dasync.fake.faults import Stage
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.state import Container, Service
+from k3dasync.fake.system import deploy
 
 KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 """Where k3s writes it unless `K3S_KUBECONFIG_OUTPUT` says otherwise."""
@@ -178,7 +179,10 @@ async def _serve(boot: Boot, store: Datastore) -> None:
         boot.say("k3s is up and running")
         for node in store.nodes:
             boot.machine.group.start_soon(lose_later, store, node)
-        await boot.run_kubelet(store, latency.register, latency.ready)
+        async with anyio.create_task_group() as group:
+            if not boot.target:
+                group.start_soon(deploy, boot, store)
+            await boot.run_kubelet(store, latency.register, latency.ready)
 
 
 def _offer(boot: Boot, service: Service) -> None:

@@ -1,8 +1,8 @@
 """The Kubernetes API of the simulated clusters, reached through published ports."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import anyio
 
@@ -16,6 +16,9 @@ from k3dasync.fake.machine import Machine
 from k3dasync.fake.state import Container, Service
 from k3dasync.kubernetes import Credentials, Kubernetes, Nodes
 from k3dasync.runtime import ANY_ADDRESS
+from k3dasync.workloads import Kind, Workloads
+
+SnapshotT = TypeVar("SnapshotT")
 
 PROBE_SECONDS = 0.003
 """A TLS handshake with a server on the same machine: 2-4 ms."""
@@ -44,7 +47,13 @@ class FakeKubernetes:
     async def nodes(self) -> AsyncIterator[AsyncIterator[Nodes]]:
         await self._ask("nodes")
         server, store = self._connected()
-        yield _Snapshots(self._machine, server, store)
+        yield _Snapshots(self._machine, server, lambda: store.nodes)
+
+    @asynccontextmanager
+    async def workloads(self, kind: Kind) -> AsyncIterator[AsyncIterator[Workloads]]:
+        await self._ask("workloads", kind)
+        server, store = self._connected()
+        yield _Snapshots(self._machine, server, lambda: store.system[kind])
 
     async def delete_node(self, name: str) -> bool:
         await self._ask("delete_node", name)
@@ -100,21 +109,24 @@ class FakeKubernetes:
         )
 
 
-class _Snapshots:
-    """The Node objects of one watch; it ends with the server it is connected to."""
+class _Snapshots(Generic[SnapshotT]):
+    """The objects of one watch; it ends with the server it is connected to."""
 
-    def __init__(self, machine: Machine, server: Container, store: Datastore) -> None:
-        self._machine, self._server, self._store = machine, server, store
-        self._seen: Nodes | None = None
+    def __init__(
+        self, machine: Machine, server: Container, current: Callable[[], SnapshotT]
+    ) -> None:
+        self._machine, self._server, self._current = machine, server, current
+        self._seen: SnapshotT | None = None
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Nodes:
+    async def __anext__(self) -> SnapshotT:
         while Service.API in self._server.serves:
-            if self._store.nodes is not self._seen:
-                self._seen = self._store.nodes
-                return self._seen
+            found = self._current()
+            if found is not self._seen:
+                self._seen = found
+                return found
             await self._machine.changed.wait()
         raise StopAsyncIteration
 

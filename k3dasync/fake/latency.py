@@ -101,6 +101,14 @@ class NodeLatency:
     # etcd: a member is healthy when it has been connected for 5 s; 5.2 s was enough.
     healthy_after: float = 5.0
 
+    # What k3s deploys: its manifests are staged when its API is up, each is applied in turn, the
+    # pods come when a node is Ready, and a chart is a job first. Assumed, not measured: with
+    # images that are there. They cost no core, as what was measured has the work of pods in it.
+    stage: Cost = Cost(0.5)
+    apply: Cost = Cost(0.1)
+    pods: Cost = Cost(8.0)
+    chart: Cost = Cost(6.0)
+
     # An agent until it asks for the CA certificates, and again every 2 s in vain.
     agent_ask: Cost = Cost(0.2, 0.3)
     agent_retry: float = 2.0

@@ -187,6 +187,18 @@ class Container:
             bindings=self.spec.ports,
             image_id=f"sha256:{self.spec.image}",
             started_at="" if since is None else (EPOCH + since).isoformat(),
+            entrypoint=self.spec.entrypoint or (),
+            restart_policy="unless-stopped",
+            extra_hosts=self.spec.extra_hosts,
+            host_pid_mode=self.spec.host_pid_mode,
+            ulimits=self.spec.ulimits,
+            memory=self.spec.memory,
+            gpus=self.spec.gpus,
+            fixed_addresses={
+                one.found.name if one.found else one.name: one.fixed
+                for one in self.endpoints
+                if one.fixed
+            },
         )
 
     def lose_tmpfs(self) -> None:

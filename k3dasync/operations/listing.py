@@ -1,29 +1,16 @@
 """What is there: clusters as rows, and as k3d's JSON."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from k3dasync.cluster import (
-    APP,
-    LABEL_API_HOST,
-    LABEL_API_IP,
-    LABEL_API_PORT,
-    LABEL_IMAGE_VOLUME,
-    LABEL_INIT,
-    LABEL_NETWORK,
-    LABEL_NETWORK_EXTERNAL,
-    LABEL_ROLE,
-    LABEL_TOKEN,
-    Role,
-)
-from k3dasync.errors import ClusterNotFound, NodeNotFound
+from k3dasync import nginx
+from k3dasync.cluster import APP, LABEL_ROLE, Role
+from k3dasync.errors import ClusterNotFound, EngineError, NodeNotFound, NotFound
 from k3dasync.gather import gather
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
-from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
-
-MASK = "***"
+from k3dasync.operations._k3d_json import Shown
+from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader
 
 
 async def list_clusters(
@@ -62,124 +49,65 @@ async def describe_nodes(
 ) -> list[dict[str, Any]]:
     """Return k3d's JSON of nodes, secrets masked."""
     details = await _details(runtime, nodes)
-    return [_node(node, details[node.name], with_token=False) for node in nodes]
+    shown = Shown(details=details, balancers={})
+    return [shown.node(node.name) for node in nodes if node.name in details]
 
 
 async def describe(
-    runtime: EngineReader, clusters: Sequence[ExistingCluster], *, with_token: bool
+    runtime: EngineReader,
+    clusters: Sequence[ExistingCluster],
+    *,
+    with_token: bool,
+    with_helpers: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return k3d's JSON of clusters; secrets are masked unless asked for."""
-    nodes = [node for cluster in clusters for node in cluster.containers]
-    details = await _details(runtime, nodes)
-    return [_cluster(cluster, details, with_token=with_token) for cluster in clusters]
+    """Return k3d's JSON of clusters; secrets are masked, their tokens unless asked for.
+
+    *with_helpers*: registries and k3d's tools containers are among the nodes; k3d shows them for
+    the clusters that were named.
+    """
+    nodes = {
+        cluster.name: cluster.containers if with_helpers else cluster.nodes for cluster in clusters
+    }
+    details = await _details(runtime, [node for some in nodes.values() for node in some])
+    shown = Shown(
+        details=details, balancers=await _balancers(runtime, details), with_token=with_token
+    )
+    return [
+        shown.cluster(cluster, [node.name for node in nodes[cluster.name]]) for cluster in clusters
+    ]
 
 
 async def _details(
     runtime: EngineReader, nodes: Sequence[ContainerState]
 ) -> dict[str, ContainerDetail]:
+    """Return the details of those that are still there."""
+
+    async def detail(name: str) -> ContainerDetail | None:
+        try:
+            return await runtime.inspect_container(name)
+        except NotFound:
+            return None  # removed since it was listed
+
     names = [node.name for node in nodes]
-    found = await gather([partial(runtime.inspect_container, name) for name in names])
-    return dict(zip(names, found, strict=True))
+    found = await gather([partial(detail, name) for name in names])
+    return {name: one for name, one in zip(names, found, strict=True) if one is not None}
 
 
-def _cluster(
-    cluster: ExistingCluster, details: dict[str, ContainerDetail], *, with_token: bool
-) -> dict[str, Any]:
-    servers, agents = cluster.of_role(Role.SERVER), cluster.of_role(Role.AGENT)
-    result: dict[str, Any] = {
-        "name": cluster.name,
-        "network": {
-            "name": cluster.label(LABEL_NETWORK),
-            "id": cluster.networks[0].id if cluster.networks else "",
-            "isExternal": cluster.label(LABEL_NETWORK_EXTERNAL) == "true",
-            "ipam": {"ipPrefix": _range(cluster), "Managed": False},
-        },
-        "nodes": [_node(node, details[node.name], with_token=with_token) for node in cluster.nodes],
-        "imageVolume": cluster.label(LABEL_IMAGE_VOLUME),
-        "volumes": [volume.name for volume in cluster.volumes],
-        "serversRunning": cluster.running(Role.SERVER),
-        "serversCount": len(servers),
-        "agentsRunning": cluster.running(Role.AGENT),
-        "agentsCount": len(agents),
-        "hasLoadbalancer": cluster.has_loadbalancer,
-    }
-    if with_token:
-        result["clusterToken"] = cluster.token
-    return result
+async def _balancers(
+    runtime: EngineReader, details: Mapping[str, ContainerDetail]
+) -> dict[str, dict[str, Any]]:
+    """Return what the load balancers say of themselves, in k3d's format, running or not."""
 
+    async def values(name: str) -> dict[str, Any] | None:
+        try:
+            return nginx.read_values(await runtime.read_file(name, nginx.VALUES_PATH))
+        except EngineError:
+            return None  # no such file, or the container is gone: all else is still worth showing
 
-def _range(cluster: ExistingCluster) -> str:
-    """Return the range of a cluster's network; k3d's labels have words for none."""
-    label = cluster.label("k3d.cluster.network.iprange")
-    return label if "/" in label else ""
-
-
-def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) -> dict[str, Any]:
-    def shown(key: str, value: str) -> str:
-        return value if with_token or key not in _SECRETS else MASK
-
-    env = [entry.partition("=") for entry in detail.env]
-    labels = {k: v for k, v in node.labels.items() if k.startswith("k3d")}
-    result: dict[str, Any] = {
-        "name": node.name,
-        "role": node.labels.get(LABEL_ROLE, ""),
-        "image": detail.image_id,
-        "volumes": list(detail.binds),
-        "env": [f"{key}{equals}{shown(key, value)}" for key, equals, value in env],
-        "Cmd": list(detail.command) if with_token else _masked(detail.command),
-        "portMappings": {
-            binding.port: [{"HostIp": binding.host_ip, "HostPort": binding.host_ports}]
-            for binding in detail.bindings
-        },
-        "restart": True,
-        "created": datetime.fromtimestamp(node.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "runtimeLabels": {key: shown(key, value) for key, value in sorted(labels.items())},
-        "Networks": sorted(node.addresses),
-        "State": {
-            "Running": node.status is Status.RUNNING,
-            "Status": str(node.status),
-            "Started": detail.started_at,
-        },
-        "IP": {"IP": next(iter(node.addresses.values()), ""), "Static": _is_static(labels)},
-    }
-    if labels.get(LABEL_ROLE) == Role.SERVER:
-        result["serverOpts"] = {
-            "isInitializingServer": labels.get(LABEL_INIT) == "true",
-            "kubeAPI": {
-                "Port": "6443",
-                "Binding": {
-                    "HostIp": labels.get(LABEL_API_IP, ""),
-                    "HostPort": labels.get(LABEL_API_PORT, ""),
-                },
-                "host": labels.get(LABEL_API_HOST, ""),
-            },
-        }
-    return result
-
-
-_SECRETS = frozenset(
-    {
-        "K3S_TOKEN",
-        "K3S_DATASTORE_ENDPOINT",
-        "REGISTRY_PROXY_PASSWORD",
-        "REGISTRY_HTTP_SECRET",
-        LABEL_TOKEN,
-    }
-)
-_SECRET_OPTIONS = frozenset({"--token", "-t", "--agent-token", "--datastore-endpoint"})
-"""Of k3s; users may pass what holds a password as an argument too."""
-
-
-def _masked(command: Sequence[str]) -> list[str]:
-    """Return a command without the values of options that are secret."""
-    shown: list[str] = []
-    for word in command:
-        option, equals, _ = word.partition("=")
-        is_secret = equals and option in _SECRET_OPTIONS
-        is_value = bool(shown) and shown[-1] in _SECRET_OPTIONS
-        shown.append(f"{option}={MASK}" if is_secret else MASK if is_value else word)
-    return shown
-
-
-def _is_static(labels: dict[str, str]) -> bool:
-    return "k3d.node.staticIP" in labels
+    names = [
+        name
+        for name, detail in details.items()
+        if detail.state.labels.get(LABEL_ROLE) == Role.LOADBALANCER
+    ]
+    found = await gather([partial(values, name) for name in names])
+    return {name: one for name, one in zip(names, found, strict=True) if one is not None}

@@ -41,19 +41,30 @@ class Balancer:
         return nginx.Forward(port=one.port, protocol=one.protocol, hosts=hosts, name=name)
 
 
-def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
-    """Return the load balancer's configuration with every server, on fixed addresses.
+def balancer_files(cluster: Cluster, answering: Sequence[str]) -> tuple[File, ...]:
+    """Return the load balancer's configuration for when these servers are *answering*.
 
-    *balanced* is for the time when every server can answer; before, all but the first stand by.
+    The others stand by; where addresses are not fixed, a name is one server's or that of all, and
+    until all are answering the first of those which are takes every connection.
     """
-    addresses = {node.name: node.container.address or node.name for node in cluster.nodes}
     servers = [server.name for server in cluster.servers]
-    hosts = tuple(addresses[name] for name in servers)
-    api = nginx.Forward(port=API_PORT, hosts=hosts, is_balanced=balanced)
-    return Balancer(
+    balancer = Balancer(
         cluster=cluster.name,
         servers=servers,
-        addresses=addresses,
+        addresses=_addresses(cluster),
         proxied=cluster.proxied,
         settings=cluster.balancer,
-    ).files(api)
+    )
+    if not balancer.addresses:
+        is_all = set(servers) <= set(answering)
+        name = servers_alias(cluster.name) if is_all else answering[0]
+        return balancer.files(nginx.Forward(port=API_PORT, name=name))
+    hosts = tuple(balancer.addresses[name] for name in servers)
+    standby = frozenset(balancer.addresses[name] for name in servers if name not in answering)
+    return balancer.files(nginx.Forward(port=API_PORT, hosts=hosts, standby=standby))
+
+
+def _addresses(cluster: Cluster) -> Mapping[str, str]:
+    if not cluster.has_fixed_addresses:
+        return {}
+    return {node.name: node.container.address or "" for node in cluster.nodes}

@@ -21,7 +21,9 @@ from k3dasync.cluster import (
     LABEL_INIT,
     LABEL_NETWORK,
     LABEL_NETWORK_EXTERNAL,
+    LABEL_NETWORK_RANGE,
     LABEL_ROLE,
+    LABEL_STATIC_IP,
     LABEL_TOKEN,
     ApiChoice,
     Cluster,
@@ -205,12 +207,12 @@ class _Planner:
             **self.extras[name].labels,
             **self.base,
             LABEL_ROLE: role,
-            **({LABEL_HOST_ALIASES: json.dumps(aliases)} if aliases else {}),
+            **({LABEL_HOST_ALIASES: json.dumps(aliases, separators=(",", ":"))} if aliases else {}),
             "k3d.cluster.url": self._url,
             LABEL_TOKEN: self.token,
             **self._volume_labels(),
             LABEL_NETWORK: self.network.name,
-            "k3d.cluster.network.iprange": self.network.subnet or _NO_RANGE,
+            LABEL_NETWORK_RANGE: self.network.subnet or _NO_RANGE,
             LABEL_NETWORK_EXTERNAL: "true" if self.network.is_external else "false",
             "k3d.server.loadbalancer": (
                 loadbalancer_name(self.spec.name) if self.spec.loadbalancer else ""
@@ -232,7 +234,7 @@ class _Planner:
             # With a datastore outside there is none: k3d insists on --cluster-init in its command.
             labels[LABEL_INIT] = "true" if is_init and store is None else "false"
         if address := addresses.get(name):
-            labels["k3d.node.staticIP"] = address
+            labels[LABEL_STATIC_IP] = address
         command = ["server", *arguments]
         starts_etcd = several and is_init and store is None
         if starts_etcd and not _arguments.has_option(arguments, _arguments.CLUSTER_INIT):
@@ -385,5 +387,5 @@ class _Planner:
         # One that does not run yet would hold a probe for nginx's whole connect timeout.
         api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))
         if not addresses:
-            api = nginx.Forward(port=API_PORT, name=servers_alias(self.spec.name))
+            api = nginx.Forward(port=API_PORT, name=servers[0])
         return balancer.files(api)

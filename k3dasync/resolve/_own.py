@@ -1,4 +1,4 @@
-"""What a cluster has for itself besides containers: network and volumes, and the mark on them. Pure."""
+"""What a cluster has for itself besides containers, and the mark on it. Pure."""
 
 from collections.abc import Iterator
 

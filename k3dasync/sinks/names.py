@@ -21,6 +21,8 @@ _REACHED = {
     "volume": "the {}",
     "api": "the {}",
     "remove-connection": "{} to be disconnected",
+    "quorum": "a {}",
+    "system": "the {}",
 }
 """What somebody needs who needs a task of that kind."""
 

@@ -11,8 +11,10 @@ from k3dasync.tasks import (
     kubeconfig,
     loadbalancer,
     network,
+    quorum,
     registry,
     server,
+    system,
     volume,
 )
 from k3dasync.tasks._context import ClusterTask, Context, TaskReport
@@ -31,6 +33,8 @@ def plan(cluster: Cluster, target: Target | None) -> Graph[ClusterTask]:
             loadbalancer.tasks(cluster),
             agent.tasks(cluster),
             registry.tasks(cluster),
+            quorum.tasks(cluster),
+            system.tasks(cluster),
             kubeconfig.tasks(cluster, target),
         )
     )

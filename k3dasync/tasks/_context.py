@@ -1,5 +1,6 @@
 """What a task may touch while it runs, and what it may say."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,10 @@ class Context:
     kubernetes: KubernetesConnect
     watch: ClusterWatch
     report: TaskReport
+
+    def waiting(self, on: str, involved: Collection[str]) -> Callable[[], None]:
+        """Return what tells that *on* is waited for, and what is the matter with containers."""
+        return lambda: self.report.waiting(self.watch.with_trouble(on, involved))
 
 
 class ClusterTask(Protocol):

@@ -50,6 +50,16 @@ def ready(name: str) -> TaskId:
     return TaskId(f"ready:{name}")
 
 
+def quorum(cluster: str) -> TaskId:
+    """Most servers are Ready, and the rest is up."""
+    return TaskId(f"quorum:{cluster}")
+
+
+def system(cluster: str) -> TaskId:
+    """What k3s deploys is available."""
+    return TaskId(f"system:{cluster}")
+
+
 def balance(name: str) -> TaskId:
     """The load balancer uses every server."""
     return TaskId(f"balance:{name}")

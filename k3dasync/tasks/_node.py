@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from k3dasync.addresses import HOST_NETWORK
-from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node
+from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node, Role
 from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import NodeStatus
@@ -141,12 +141,8 @@ class AwaitReady:
             return status is not None and status.is_ready
 
         def waiting() -> None:
-            status = current()
-            context.report.waiting(
-                f"the node to be Ready: {status.reason or 'no condition yet'}"
-                if status
-                else "the node to register"
-            )
+            lack = what_node_lacks(current())
+            context.report.waiting(watch.with_trouble(lack, self.involved))
 
         await watch.until(is_ready, involved=self.involved, waiting=waiting)
 
@@ -161,6 +157,13 @@ async def _started(context: Context, name: str) -> float:
     except NotFound as error:
         raise NodeGone(name, "removed") from error
     return float(int(datetime.fromisoformat(said).timestamp()))
+
+
+def what_node_lacks(status: NodeStatus | None) -> str:
+    """Return what a node has to do to be Ready, and the API's words on why it is not."""
+    if status is None:
+        return "the node to register"
+    return f"the node to be Ready: {status.reason or 'no condition yet'}"
 
 
 def create(cluster: Cluster, node: Node) -> CreateContainer:
@@ -186,8 +189,12 @@ def create(cluster: Cluster, node: Node) -> CreateContainer:
 
 
 def ready(cluster: Cluster, node: Node) -> list[AwaitReady]:
-    """Return the waiting task of a node, if the level asks for it."""
-    if cluster.wait is not WaitLevel.NODES:
+    """Return the waiting task of a node, if the level asks for it.
+
+    Where a majority of the servers is enough, one task waits for them all: see `quorum`.
+    """
+    is_agent_of_quorum = cluster.wait is WaitLevel.QUORUM and node.role is Role.AGENT
+    if not (cluster.wait.waits_for_every_node or is_agent_of_quorum):
         return []
     needs = frozenset({_ids.start(node.name), _ids.api(cluster.name)})
     involved = (node.name, *way_to_api(cluster))

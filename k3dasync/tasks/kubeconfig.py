@@ -29,8 +29,8 @@ async def read_kubeconfig(context: Context, server: str, involved: tuple[str, ..
         # k3s creates the file first and fills it then.
         return kubeconfig.is_complete(content)
 
-    context.report.waiting(f"{KUBECONFIG_PATH} in {server}")
-    await context.watch.poll(is_there, involved=involved)
+    waiting = context.waiting(f"{KUBECONFIG_PATH} in {server}", involved)
+    await context.watch.poll(is_there, involved=involved, waiting=waiting)
     return content
 
 

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from k3dasync.cluster import Cluster
 from k3dasync.graph import TaskId
 from k3dasync.resolve import balancer_files
-from k3dasync.runtime import File
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
+from k3dasync.tasks.quorum import ready_servers
 from k3dasync.undo import NOTHING, Undo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceServers:
-    """Let new connections go to every server, when every server can answer.
+    """Let new connections go to every server that is known to answer; the others stand by.
 
-    At levels that do not wait for that, the joining servers only stand by: they accept
-    connections long before their API does, and a client must not meet one of those.
+    Joining servers accept connections long before their API does, and a client must not meet one
+    of those.
     """
 
     name: str
-    files: tuple[File, ...]
+    cluster: Cluster
     needs: frozenset[TaskId]
 
     @property
@@ -31,35 +31,52 @@ class BalanceServers:
 
     @property
     def does(self) -> str:
-        return "use every server"
+        if self.cluster.wait is WaitLevel.QUORUM:
+            return "use every server that is Ready"
+        if self.cluster.wait.waits_for_every_node:
+            return "use every server"
+        return "let every server but the first stand by"
 
     @property
     def undo(self) -> Undo:
         return NOTHING  # goes with the container
 
     async def run(self, context: Context) -> None:
-        await context.runtime.write_files(self.name, self.files)
+        files = balancer_files(self.cluster, self._answering(context))
+        await context.runtime.write_files(self.name, files)
         # nginx takes the new configuration without dropping a connection.
         await context.runtime.signal_container(self.name, "SIGHUP")
 
+    def _answering(self, context: Context) -> tuple[str, ...]:
+        servers = tuple(server.name for server in self.cluster.servers)
+        if self.cluster.wait.waits_for_every_node:
+            return servers
+        if self.cluster.wait is WaitLevel.QUORUM:
+            # One of them at least, whatever has happened since there was a quorum.
+            return ready_servers(context.watch, servers) or servers[:1]
+        return servers[:1]
+
 
 def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
-    """Yield the load balancer's tasks, if there is one.
-
-    On a network without fixed addresses it resolves the servers' common name at each connection
-    and there is nothing to switch.
-    """
+    """Yield the load balancer's tasks, if there is one."""
     node = cluster.loadbalancer
     if node is None:
         return
     yield _node.create(cluster, node)
     yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
-    if len(cluster.servers) > 1 and cluster.has_fixed_addresses:
-        is_waited_for = cluster.wait is WaitLevel.NODES
-        reached = _ids.ready if is_waited_for else _ids.start
+    if len(cluster.servers) > 1:
         yield BalanceServers(
             name=node.name,
-            files=balancer_files(cluster, balanced=is_waited_for),
-            needs=frozenset(reached(server.name) for server in cluster.servers)
-            | {_ids.start(node.name)},
+            cluster=cluster,
+            needs=frozenset({*_known_by(cluster), _ids.start(node.name)}),
         )
+
+
+def _known_by(cluster: Cluster) -> Iterator[TaskId]:
+    """Yield the tasks after which it is known which servers answer."""
+    if cluster.wait is WaitLevel.QUORUM:
+        yield _ids.quorum(cluster.name)
+        return
+    reached = _ids.ready if cluster.wait.waits_for_every_node else _ids.start
+    for server in cluster.servers:
+        yield reached(server.name)

@@ -34,9 +34,11 @@ class AwaitSupervisor:
         return NOTHING
 
     async def run(self, context: Context) -> None:
-        context.report.waiting(f"{self.api.url}/cacerts")
+        waiting = context.waiting(f"{self.api.url}/cacerts", self.involved)
         async with context.kubernetes(self.api.connect_host, self.api.port, None) as kubernetes:
-            await context.watch.poll(kubernetes.supervisor_answers, involved=self.involved)
+            await context.watch.poll(
+                kubernetes.supervisor_answers, involved=self.involved, waiting=waiting
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +65,10 @@ class AwaitApi:
 
     async def run(self, context: Context) -> None:
         credentials = await read_credentials(context, self.server, self.involved)
-        context.report.waiting(f"{self.api.url}/readyz")
+        waiting = context.waiting(f"{self.api.url}/readyz", self.involved)
         connect = context.kubernetes
         async with connect(self.api.connect_host, self.api.port, credentials) as kubernetes:
-            await context.watch.poll(kubernetes.is_ready, involved=self.involved)
+            await context.watch.poll(kubernetes.is_ready, involved=self.involved, waiting=waiting)
         context.watch.authenticate(credentials)
 
 
@@ -99,7 +101,7 @@ class AwaitJoined:
         await watch.until(
             lambda: watch.node(name) is not None,
             involved=self.involved,
-            waiting=lambda: context.report.waiting("etcd to make it a member"),
+            waiting=context.waiting("etcd to make it a member", self.involved),
         )
 
 

@@ -17,6 +17,7 @@ from k3dasync.errors import (
     PortTaken,
     SubnetTaken,
 )
+from k3dasync.grammar.words import Ulimit
 from k3dasync.image_archive import NameScanner, full_name
 from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
 from tests.contract.conftest import Bench
@@ -422,6 +423,28 @@ async def test_a_container_is_inspected_as_asked_for(bench: Bench) -> None:
     assert bench.labels.items() <= found.state.labels.items()
 
 
+async def test_what_was_asked_for_is_read_back(bench: Bench) -> None:
+    """Limits, entries of hosts, the address, and that the container comes back."""
+    network = await bench.network()
+    address = await bench.address(network)
+    asked = {
+        "extra_hosts": ("far.example:10.9.8.7",),
+        "ulimits": (Ulimit("core", 1024, 2048),),
+        "host_pid_mode": True,
+        "memory": 2**29,
+        "entrypoint": ("/bin/sh", "-c", "exit"),
+    }
+    spec = replace(bench.spec(network, address=address), **asked)  # type: ignore[arg-type]
+    await bench.runtime.create_container(spec)
+
+    found = await bench.runtime.inspect_container(spec.name)
+
+    assert asked == {key: getattr(found, key) for key in asked}
+    assert [address] == [*found.fixed_addresses.values()]
+    assert {*found.fixed_addresses} == {*found.state.addresses}
+    assert ("unless-stopped", None) == (found.restart_policy, found.gpus)
+
+
 async def test_a_name_is_given_once(bench: Bench) -> None:
     """Who creates a container first has its name; that is how a cluster is claimed."""
     spec = bench.spec(await bench.network())
@@ -494,6 +517,7 @@ async def test_what_is_absent_is_not_found(bench: Bench) -> None:
         bench.runtime.inspect_container(name),
         bench.runtime.logs(name, tail=1),
         bench.runtime.read_file(name, "/etc/hostname"),
+        bench.runtime.list_files(name, "/etc"),
         bench.runtime.write_files(name, [File(path="/etc/x", content=b"")]),
     ):
         with pytest.raises(NotFound, match=name):
@@ -613,6 +637,28 @@ async def test_an_absent_file_is_not_found(bench: Bench) -> None:
 
     with pytest.raises(NotFound, match="/output/kubeconfig"):
         await bench.runtime.read_file(spec.name, "/output/kubeconfig.yaml")
+
+
+async def test_the_files_below_a_folder(bench: Bench) -> None:
+    """All of them by their paths, those in folders inside too; nothing else."""
+    paths = ["/opt/here/a.yaml", "/opt/here/inside/b.yaml", "/opt/other/c.yaml"]
+    files = tuple(File(path=path, content=b"x") for path in paths)
+    spec = bench.spec(await bench.network(), files=files)
+    await bench.runtime.create_container(spec)
+    before = await bench.runtime.list_files(spec.name, "/opt/here")
+    await bench.runtime.start_container(spec.name)
+
+    assert paths[:2] == list(before)
+    assert before == await bench.runtime.list_files(spec.name, "/opt/here")
+
+
+async def test_an_absent_folder_is_not_found(bench: Bench) -> None:
+    """The error names it."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+
+    with pytest.raises(NotFound, match="/opt/nowhere"):
+        await bench.runtime.list_files(spec.name, "/opt/nowhere")
 
 
 async def test_the_last_lines_of_a_log(bench: Bench) -> None:

@@ -14,6 +14,7 @@ import pytest
 from k3dasync import kubeconfig
 from k3dasync.events import AnyEvent
 from k3dasync.journal import read
+from tests.integration.docker_api import DockerApi
 
 ROOT = Path(__file__).parents[2]
 FAST = ("STANDIN_SCALE=0.05",)
@@ -126,3 +127,9 @@ def variant(docker_host: str) -> Variant:
 def cli(docker_host: str, variant: Variant, tmp_path: Path) -> Cli:
     """Return the command line with fast nodes."""
     return Cli(tmp_path / "user", variant("fast"), docker_host)
+
+
+@pytest.fixture
+def api(docker_host: str) -> DockerApi:
+    """Return the engine as another tool sees it."""
+    return DockerApi(docker_host)

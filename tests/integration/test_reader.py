@@ -11,8 +11,8 @@ import pytest
 from k3dasync.docker.endpoint import Endpoint, resolve
 from k3dasync.docker.reader import SocketReader
 from k3dasync.docker.runtime import DockerRuntime
-from k3dasync.errors import EngineUnavailable, NotFound
-from k3dasync.runtime import ContainerSpec, VolumeSpec
+from k3dasync.errors import EngineError, EngineUnavailable, NotFound
+from k3dasync.runtime import ContainerSpec, File, VolumeSpec
 from tests.engine import NODE_IMAGE
 from tests.support import asyncio_only
 
@@ -22,7 +22,7 @@ RUN = "k3dasync.run"
 @asyncio_only
 @pytest.mark.engine
 async def test_it_answers_as_the_runtime_does(own_name: str) -> None:
-    """Containers, networks, volumes and one container in detail: equal values."""
+    """Containers, networks, volumes, one container in detail, a file of it: equal values."""
     labels = {RUN: own_name}
     reader = SocketReader(resolve(os.environ, Path.home()))
     await reader.open()
@@ -47,6 +47,12 @@ async def test_it_answers_as_the_runtime_does(own_name: str) -> None:
         assert await runtime.inspect_container(name) == await reader.inspect_container(name)
         with pytest.raises(NotFound):
             await reader.inspect_container(f"{own_name}-c")
+        await runtime.write_files(name, [File(path="/etc/said", content=b"hello")])
+        assert b"hello" == await reader.read_file(name, "/etc/said")
+        with pytest.raises(NotFound):
+            await reader.read_file(name, "/etc/unsaid")
+        with pytest.raises(EngineError, match="it is no file"):
+            await reader.read_file(name, "/etc")
         for suffix in "ab":
             assert await runtime.remove_container(f"{own_name}-{suffix}", labels)
         assert await runtime.remove_volume(own_name, labels)

@@ -61,6 +61,8 @@ REGISTRIES = ClusterSpec(
 """One registry of its own, and one that others use too."""
 SHAPES = {
     "nodes": SPEC,
+    "quorum": ClusterSpec(name="dev", servers=3, agents=1, wait=WaitLevel.QUORUM),
+    "all": ClusterSpec(name="dev", servers=1, agents=1, wait=WaitLevel.ALL),
     "registries": REGISTRIES,
     "datastore": ClusterSpec(
         name="dev", servers=3, agents=1, timeout=3600.0, datastore=Datastore(endpoint="http://e:1")

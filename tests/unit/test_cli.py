@@ -49,6 +49,7 @@ def test_both_spellings_are_one_command(
     [
         (["create", "--wait", "dev"], ["create", "--wait=nodes", "dev"]),
         (["create", "--wait=api"], ["create", "--wait=api"]),
+        (["create", "--wait=quorum"], ["create", "--wait=quorum"]),
         (["create", "--", "--wait"], ["create", "--", "--wait"]),
     ],
 )
@@ -67,6 +68,8 @@ def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str])
         ["create", "-s", "x"],
         ["create", "-s", "1.5"],
         ["create", "--wait", "api"],
+        ["create", "--wait", "quorum"],
+        ["create", "--wait", "all"],
         ["create", "--image", "UPPER:x"],
         ["create", "--image", "k3s:+v1"],
         ["create", "--timeout", "-5s"],

@@ -130,30 +130,42 @@ def test_every_node_has_its_own_fixed_address() -> None:
 
 
 def test_dynamic_addresses_use_names() -> None:
-    """On a network without fixed addresses the load balancer resolves the servers' alias."""
+    """Without fixed addresses the load balancer resolves a server's name, then that of all."""
     cluster = decided(HA, is_external=True, fixed=False)
     balancer = cluster.loadbalancer
     assert balancer is not None
-    config = balancer.container.files[0].content.decode()
+    names = [server.name for server in cluster.servers]
+    first, some, every = (
+        files[0].content.decode()
+        for files in (
+            balancer.container.files,
+            balancer_files(cluster, names[1:]),
+            balancer_files(cluster, names),
+        )
+    )
 
     assert cluster.network is None
     assert ("k3d-dev-servers",) == cluster.servers[1].container.aliases
-    assert "resolver 127.0.0.11" in config
-    assert "k3d-dev-servers:6443" in config
+    assert "resolver 127.0.0.11" in first
+    assert "default k3d-dev-server-0:6443;" in first
+    assert "default k3d-dev-server-1:6443;" in some
+    assert "default k3d-dev-servers:6443;" in every
 
 
 def test_joining_servers_come_in_when_they_run_and_share_when_they_are_ready() -> None:
-    """At first server-0 is alone; then the others stand by; balanced, all take connections."""
+    """At first server-0 is alone; then those stand by that do not answer yet."""
     cluster = decided(HA)
     assert cluster.loadbalancer is not None
     first = cluster.loadbalancer.container.files[0].content.decode()
-    standby, balanced = (
-        balancer_files(cluster, balanced=is_balanced)[0].content.decode()
-        for is_balanced in (False, True)
-    )
+    names = [server.name for server in cluster.servers]
+    configs = [
+        balancer_files(cluster, answering)[0].content.decode()
+        for answering in (names[:1], names[1:], names)
+    ]
 
-    assert [1, 3, 3] == [text.count("max_fails=0") for text in (first, standby, balanced)]
-    assert [0, 2, 0] == [text.count(" backup;") for text in (first, standby, balanced)]
+    assert [1, 3, 3, 3] == [text.count("max_fails=0") for text in (first, *configs)]
+    assert [0, 2, 1, 0] == [text.count(" backup;") for text in (first, *configs)]
+    assert f"server {cluster.servers[0].container.address}:6443 max_fails=0 backup;" in configs[1]
 
 
 def test_k3ds_own_description_is_in_the_load_balancer() -> None:

@@ -109,6 +109,16 @@ def test_every_flag_of_create_is_in_the_readme() -> None:
     assert [] == sorted(flag for flag in flags if not re.search(rf"{flag}\b", README))
 
 
+def test_the_differences_from_k3d_are_the_tested_ones() -> None:
+    """The table has exactly the lines that the comparison on a real engine allows."""
+    from tests.integration.k3d_differences import DIFFERENCES
+
+    section = (ROOT / "docs" / "from-k3d.md").read_text().split("## k3d and our clusters")[1]
+    rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")]
+
+    assert [difference.row for difference in DIFFERENCES] == rows[1:]
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     """Every link to a file of ours names one that is there."""

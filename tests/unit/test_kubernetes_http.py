@@ -5,6 +5,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from anyio.abc import SocketAttribute
 from k3dasync import kubernetes_http
 from k3dasync.errors import KubernetesError
 from k3dasync.kubernetes import Credentials, NodeStatus
+from k3dasync.workloads import Kind, Workload
 from tests.certificates import Authority
 from tests.support import asyncio_only
 
@@ -67,7 +69,7 @@ class Api:
         if request.path == "/readyz":
             is_client = request.transport.get_extra_info("peercert")
             return web.Response(status=self.status if is_client else 401)
-        if request.path == "/api/v1/nodes":
+        if request.path == "/api/v1/nodes" or "/namespaces/" in request.path:
             return web.json_response(self.listed, status=self.status)
         return web.Response(status=self.status, text="says\nthe server")
 
@@ -302,6 +304,69 @@ async def test_a_watch_can_be_left(api: Api) -> None:
                     scope.cancel()
 
     assert scope.cancelled_caught
+
+
+# ---- workloads
+
+COREDNS = Workload(kind=Kind.DEPLOYMENT, name="coredns", is_available=False, reason="too few")
+
+
+def deployment(name: str, *, available: bool = False) -> dict[str, Any]:
+    status = "True" if available else "False"
+    condition = {"type": "Available", "status": status, "message": "too few"}
+    return {
+        "metadata": {"name": name, "generation": 1},
+        "status": {"observedGeneration": 1, "conditions": [condition]},
+    }
+
+
+async def followed(api: Api, kind: Kind) -> list[dict[str, Workload]]:
+    async with (
+        kubernetes_http.connect("127.0.0.1", api.port, CREDENTIALS) as kubernetes,
+        kubernetes.workloads(kind) as stream,
+    ):
+        return [dict(found) async for found in stream]
+
+
+async def test_workloads_are_listed_and_then_watched(api: Api) -> None:
+    """As nodes are, and only those of k3s's own namespace."""
+    api.listed = {"metadata": {"resourceVersion": "7"}, "items": [deployment("coredns")]}
+    api.watched = [
+        event("MODIFIED", deployment("coredns")),
+        event("MODIFIED", deployment("coredns", available=True)),
+    ]
+    available = replace(COREDNS, is_available=True, reason="")
+
+    assert [{"coredns": COREDNS}, {"coredns": available}] == await followed(api, Kind.DEPLOYMENT)
+    path = "GET /apis/apps/v1/namespaces/kube-system/deployments"
+    assert path == api.asked[0]
+    assert f"{path}?watch=1&resourceVersion=7&" in api.asked[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (Kind.ADDON, "/apis/k3s.cattle.io/v1/namespaces/kube-system/addons"),
+        (Kind.CHART, "/apis/helm.cattle.io/v1/namespaces/kube-system/helmcharts"),
+        (Kind.JOB, "/apis/batch/v1/namespaces/kube-system/jobs"),
+        (Kind.POD, "/api/v1/namespaces/kube-system/pods"),
+        (Kind.DAEMONSET, "/apis/apps/v1/namespaces/kube-system/daemonsets"),
+    ],
+)
+async def test_a_kind_that_the_api_does_not_know(api: Api, kind: Kind, path: str) -> None:
+    """There are none of it, yet: k3s makes its own kinds known a moment after its API is up."""
+    api.status = api.watch_status = 404
+
+    assert [{}] == await followed(api, kind)
+    assert f"GET {path}" == api.asked[0]
+
+
+async def test_workloads_that_are_refused(api: Api) -> None:
+    """The error says what could not be listed."""
+    api.status = 403
+
+    with pytest.raises(KubernetesError, match=r"cannot list the addons: .* answers 403"):
+        await followed(api, Kind.ADDON)
 
 
 # ---- deletion

@@ -11,8 +11,9 @@ import k3dasync
 ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"__init__", "errors", "images"},
+    {"__init__", "errors", "images", "workloads"},
     {
+        "masks",
         "streams",
         "fanout",
         "image_archive",

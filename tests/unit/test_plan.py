@@ -36,6 +36,8 @@ SHAPES = {
         registry=RegistrySpec(exposure=Exposure(None, 5000)),
         registries=(RegistryReference("shared"),),
     ),
+    "wait-quorum": spec(servers=3, agents=1, wait=WaitLevel.QUORUM),
+    "wait-all": spec(servers=3, agents=1, wait=WaitLevel.ALL),
     "same-image": ClusterSpec(name="dev", image="nginx:test"),
 }
 

@@ -89,7 +89,7 @@ def test_bad_subnets_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "level"),
-    [("true", "nodes"), ("false", "none"), ("API", "api"), ("nodes", "nodes"), ("none", "none")],
+    [("true", "nodes"), ("false", "none"), ("API", "api"), *((one, one) for one in WaitLevel)],
 )
 def test_wait_levels(text: str, level: str) -> None:
     """k3d's booleans are levels too."""

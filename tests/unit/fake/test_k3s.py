@@ -226,10 +226,10 @@ async def test_a_node_can_crash_at_every_stage(stage: Stage) -> None:
     fault = NodeFault(node="s0", stage=stage, times=1, says="on order")
     async with lab(3, faults=Faults((fault,))) as world:
         await world.start("s0")
-        await world.until(lambda: world.readiness() == {"s0": True})
+        s0 = world.container("s0")
+        await world.until(lambda: world.readiness() == {"s0": True} and s0.restarts == 1)
         log = await world.runtime.logs("s0", tail=100)
 
-        assert 1 == await world.restarts()
         assert any('level=fatal msg="on order"' in line for line in log)
 
 

@@ -18,7 +18,8 @@ LB_PORT = 27000
 
 def balancer(upstreams: list[str], *, balanced: bool) -> ContainerSpec:
     """Return a load balancer which publishes the API on a port of its own."""
-    api = nginx.Forward(port=6443, hosts=tuple(upstreams), is_balanced=balanced)
+    standby = frozenset() if balanced else frozenset(upstreams[1:])
+    api = nginx.Forward(port=6443, hosts=tuple(upstreams), standby=standby)
     files = nginx.files(nginx.config([api]), "")
     return idle("lb", ports=(binding(LB_PORT),), files=files)
 

@@ -403,8 +403,9 @@ def test_labels() -> None:
     ],
 )
 def test_gpus(text: str, expected: GpuRequest) -> None:
-    """Docker's grammar and defaults."""
+    """Docker's grammar and defaults; what is printed is read again as the same."""
     assert expected == gpus.parse(text)
+    assert expected == gpus.parse(str(expected))
 
 
 @pytest.mark.parametrize(
