@@ -10,6 +10,7 @@ from k3dasync.node_files import with_contents
 from k3dasync.operations._choose import Refused
 from k3dasync.operations._decide import Neighbours, decide
 from k3dasync.operations._observe import World, local_routes
+from k3dasync.operations._warnings import warnings
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check
 
@@ -47,6 +48,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
     )
     document = describe(decision.cluster)
     document["kubeconfig"] = target.path if target else None
+    document["warnings"] = [*warnings(decision.cluster), *document["warnings"]]
     return {"assumed": _assumed(spec), **document}
 
 
