@@ -26,10 +26,10 @@ def test_a_create_makes_what_its_dry_run_says(cli: Cli, own_name: str, api: Dock
     assert 0 == cli.create(own_name, *flags).code
     try:
         for node in document["nodes"]:
-            made = api.get(f"/containers/{node['name']}/json")
+            made = api.get(f"containers/{node['name']}/json")
             config, host = made["Config"], made["HostConfig"]
             assert node["image"] == config["Image"]
-            usual = api.get(f"/images/{config['Image']}/json")["Config"]
+            usual = api.get(f"images/{config['Image']}/json")["Config"]
             assert (node["command"] or usual["Cmd"]) == config["Cmd"]
             assert (node["entrypoint"] or usual["Entrypoint"]) == config["Entrypoint"]
             env = [masks.variable(entry) for entry in config["Env"]]
