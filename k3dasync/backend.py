@@ -48,10 +48,13 @@ def find(name: str) -> OpenBackend:
 
 
 @asynccontextmanager
-async def reading(name: str) -> AsyncIterator[EngineReader]:
-    """Open the backend of that name only to look, by its quickest way; raises as `find` does."""
+async def reading(name: str, *, patience: float | None = None) -> AsyncIterator[EngineReader]:
+    """Open the backend of that name only to look, by its quickest way; raises as `find` does.
+
+    *patience* is for one answer of an engine on this machine, in seconds; None is a long one.
+    """
     if name == DEFAULT:
-        async with _load(name, "k3dasync.docker:reader")() as reader:
+        async with _load(name, "k3dasync.docker:open_reader")(patience) as reader:
             yield reader
     else:
         async with find(name)() as opened:

@@ -71,6 +71,11 @@ def build() -> App:
         help="Take back what a killed run left.",
     )
     app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
+    app.command(
+        "k3dasync.commands.completion:completion",
+        name="completion",
+        help="Print the script that makes a shell complete all this.",
+    )
     return app
 
 
@@ -135,8 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     streams.open_missing()
     _forget_empty_variables()
+    asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        wished, given = verbosity.take(sys.argv[1:] if arguments is None else arguments)
+        if asked[:1] == ["__complete"]:
+            from k3dasync.commands import complete  # not in the table: it is for shells
+
+            return complete.run(build(), asked[1:])
+        wished, given = verbosity.take(asked)
         verbosity.current.set(wished)
         given = with_wait_level(given)
         app = build()

@@ -21,8 +21,10 @@ async def backend() -> AsyncIterator[Backend]:
 
 
 @asynccontextmanager
-async def reader() -> AsyncIterator[EngineReader]:
+async def open_reader(patience: float | None = None) -> AsyncIterator[EngineReader]:
     """Connect to the same engine only to look; without aiodocker if it is on this machine.
+
+    *patience* is for one answer, in seconds, then; None is the usual one.
 
     Raises EngineUnavailable if there is none.
     """
@@ -34,7 +36,7 @@ async def reader() -> AsyncIterator[EngineReader]:
 
     endpoint = resolve(os.environ, Path.home())
     if endpoint.url.startswith("unix://"):
-        light = SocketReader(endpoint)
+        light = SocketReader(endpoint) if patience is None else SocketReader(endpoint, patience)
         await light.open()
         yield light
     else:

@@ -26,13 +26,13 @@ TIMEOUT = 60.0
 class _SocketConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("docker", timeout=TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -42,8 +42,9 @@ class SocketReader:
     Raises EngineUnavailable if nothing answers there.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float = TIMEOUT) -> None:
         self._endpoint = endpoint
+        self._timeout = timeout
         self._path = urlsplit(endpoint.url).path
         self._version = ""
 
@@ -115,7 +116,7 @@ class SocketReader:
 
     def _request(self, path: str) -> tuple[int, str, bytes]:
         """Return status, the header with the newest version it speaks, and body."""
-        connection = _SocketConnection(self._path)
+        connection = _SocketConnection(self._path, self._timeout)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

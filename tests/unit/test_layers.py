@@ -36,6 +36,7 @@ LAYERS: list[set[str]] = [
     {
         "resolve",
         "config",
+        "completion",
         "description",
         "node_files",
         "journal",
