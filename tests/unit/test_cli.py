@@ -123,6 +123,30 @@ def test_what_the_user_wrote_wrong_is_one_line_and_2(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["creat"], "UNKNOWN_COMMAND", "did you mean create?"),
+        (["cluster", "creat"], "UNKNOWN_COMMAND", "did you mean create?"),
+        (["create", "--agent", "1"], "UNKNOWN_FLAG", "did you mean --agents?"),
+        (["create", "--agents"], "MISSING_VALUE", "--agents"),
+        (["create", "-s", "x"], "INVALID_VALUE", "'x' is not a whole number"),
+        (["create", "a", "b"], "UNEXPECTED_ARGUMENT", "'b'"),
+        (["create", "-p", "80@nobody:0"], "INVALID_FILTER", "at character"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_ends_with_its_code(
+    arguments: list[str], code: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In brackets, the same as in events; near words are offered."""
+    assert 2 == main(arguments)
+    err = capsys.readouterr().err.rstrip()
+
+    assert words in err
+    assert err.endswith(f"[{code}]")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["kubeconfig", "get", "nope"], ["list", "nope"], ["kubeconfig", "write", "nope"]],
     ids=" ".join,

@@ -42,6 +42,7 @@ LAYERS: list[set[str]] = [
     {"tasks"},
     {"operations"},
     {"commands"},
+    {"usage"},
     {"cli"},
     {"__main__"},
 ]
