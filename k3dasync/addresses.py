@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from k3dasync.errors import SpecError
 
+HOST_NETWORK = "host"
+"""The engine's network for containers that share addresses and ports with its host."""
 SUBNET_POOL = "10.160.0.0/12"
 """Private, outside the engine's own pools (172.17-31, 192.168) and k3s's pods and services
 (10.42, 10.43). `K3DASYNC_SUBNET_POOL` replaces it."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
 from k3dasync.images import K3S_VERSION
@@ -100,7 +101,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Everything a create needs to know; nothing in it changes any more."""
+    """Everything a create needs to know; nothing in it changes any more.
+
+    `secrets` are texts that nobody may be shown, not even where nodes themselves print them.
+    """
 
     run: str
     name: str
@@ -112,8 +116,15 @@ class Cluster:
     api: ApiChoice
     token: str = field(repr=False)
     has_fixed_addresses: bool
+    has_external_datastore: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     proxied: tuple[ProxiedPort, ...] = ()
     balancer: BalancerSettings = field(default_factory=BalancerSettings)
+
+    @property
+    def is_on_host_network(self) -> bool:
+        """Whether its only node has the addresses and ports of the engine's host."""
+        return self.network_name == HOST_NETWORK
 
     @property
     def servers(self) -> tuple[Node, ...]:

@@ -4,6 +4,7 @@ They are in the container before its first start and run at every start, so that
 be repaired from outside after a restart. POSIX sh: the real image has busybox.
 """
 
+from k3dasync.fixes import Fixes
 from k3dasync.runtime import File
 
 PATH = "/bin/k3d-entrypoint.sh"
@@ -15,21 +16,14 @@ _MAIN = """\
 set -o errexit
 set -o nounset
 
-log="/var/log/k3d-entrypoints_$(date +%Y%m%d%H%M%S).log"
-for script in /bin/k3d-entrypoint-*.sh; do
-  [ -e "$script" ] || continue
-  echo "running $script" >>"$log"
-  "$script" >>"$log" 2>&1 || { echo "$script failed, see $log" >&2; cat "$log" >&2; exit 1; }
-done
-
-/bin/k3s "$@" &
-k3s_pid=$!
 role="${1:-agent}"
 # On the data volume, so that it outlives the container's process but not the node.
 drained=/var/lib/rancher/k3s/.k3d-drained
+k3s_pid=
 
 stop() {
   trap '' TERM INT QUIT HUP
+  [ -n "$k3s_pid" ] || return 0
   if [ "$role" = server ]; then
     : >"$drained" || true
     # Shorter than the 10 s which the engine gives a container to end.
@@ -41,6 +35,16 @@ stop() {
 }
 # From the first moment on: a stop during the start must end k3s properly too.
 trap 'stop; exit 0' TERM INT QUIT HUP
+
+log="/var/log/k3d-entrypoints_$(date +%Y%m%d%H%M%S).log"
+for script in /bin/k3d-entrypoint-*.sh; do
+  [ -e "$script" ] || continue
+  echo "running $script" >>"$log"
+  "$script" >>"$log" 2>&1 || { echo "$script failed, see $log" >&2; cat "$log" >&2; exit 1; }
+done
+
+/bin/k3s "$@" &
+k3s_pid=$!
 
 if [ "$role" = server ] && [ -e "$drained" ]; then
   # A drained node comes back cordoned, and nobody else would undo that. Not in the foreground:
@@ -143,6 +147,7 @@ fi
 """
 
 _EXECUTABLE = 0o744
+_ALL = Fixes()
 
 
 def _meminfo(memory: int) -> tuple[File, ...]:
@@ -151,20 +156,28 @@ def _meminfo(memory: int) -> tuple[File, ...]:
     return (File(path=_MEMINFO, content=text.encode()),)
 
 
-def node_files(*, is_server: bool, gateway: str | None, memory: int = 0) -> tuple[File, ...]:
-    """Return the scripts of one node.
+def node_files(
+    *,
+    is_server: bool,
+    gateway: str | None,
+    memory: int = 0,
+    has_hosts: bool = True,
+    fixes: Fixes = _ALL,
+) -> tuple[File, ...]:
+    """Return the scripts of one node, none if it needs none and starts as its image says.
 
-    Without a known *gateway* the resolver stays where it is; *memory* is the node's limit in bytes.
+    Without a known *gateway* the resolver stays where it is; *memory* is the node's limit in
+    bytes; *has_hosts*: its /etc/hosts has entries that pods must know too.
     """
-    scripts = {"": _MAIN, "-cgroupv2": _CGROUPV2, "-mounts": _MOUNTS}
-    if gateway:
-        scripts["-dns"] = _DNS.format(gateway=gateway)
-    if is_server:
-        scripts["-coredns"] = _COREDNS
-    files = _meminfo(memory) if memory else ()
-    if memory:
-        scripts["-memory"] = _MEMORY
-    return files + tuple(
+    cures = {
+        "-cgroupv2": _CGROUPV2 if fixes.cgroupv2 else "",
+        "-mounts": _MOUNTS if fixes.mounts else "",
+        "-dns": _DNS.format(gateway=gateway) if gateway and fixes.dns else "",
+        "-coredns": _COREDNS if is_server and has_hosts else "",
+        "-memory": _MEMORY if memory else "",
+    }
+    scripts = {"": _MAIN} | {suffix: text for suffix, text in cures.items() if text}
+    return (_meminfo(memory) if memory else ()) + tuple(
         File(path=f"/bin/k3d-entrypoint{suffix}.sh", content=text.encode(), mode=_EXECUTABLE)
         for suffix, text in sorted(scripts.items())
     )

@@ -252,6 +252,8 @@ class NodeCrashed(K3dAsyncError):
         self.node = node
         if oom:
             self.code = "NODE_OOM"
+        elif any("address already in use" in line for line in log):
+            self.code = "PORT_IN_USE"  # of the engine's host, which its network shares
         how = "was killed for want of memory" if oom else f"exited with code {exit_code}"
         times = "" if exits == 1 else f" {exits} times"
         tail = "".join(f"\n    {line}" for line in log)

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from k3dasync.errors import KubernetesError
@@ -21,11 +22,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """A Node object: is it Ready, and if not, the reason the API gives."""
+    """A Node object: is it Ready, and if not, the reason the API gives.
+
+    `heard` is when the node has last said so, in seconds since 1970 by its own clock, in whole
+    ones; None if that is not known.
+    """
 
     name: str
     is_ready: bool
     reason: str = ""
+    heard: float | None = field(default=None, compare=False)
 
 
 Nodes = Mapping[str, NodeStatus]
@@ -87,4 +93,12 @@ def node_status(node: Mapping[str, Any]) -> NodeStatus:
         name=str(node["metadata"]["name"]),
         is_ready=ready.get("status") == "True",
         reason=str(ready.get("message") or ready.get("reason") or ""),
+        heard=_seconds(str(ready.get("lastHeartbeatTime") or "")),
     )
+
+
+def _seconds(timestamp: str) -> float | None:
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return None

@@ -107,7 +107,8 @@ class VolumeSpec:
 class ContainerSpec:
     """Everything one create call says, and the files put in before the first start.
 
-    `name` is the hostname too. `network` may be a name or an id. `address` None lets the engine
+    `name` is the hostname too. `network` may be a name or an id; on addresses.HOST_NETWORK there
+    are no addresses and no ports to publish. `address` None lets the engine
     choose. `entrypoint` and `command` None keep the image's. `memory` in bytes, 0 for no limit.
     """
 
@@ -175,7 +176,7 @@ class ContainerDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """A network; `subnets` in CIDR notation, `used` are the addresses of running members."""
+    """A network; `subnets` in CIDR notation, of both families; `gateway` is the IPv4 one."""
 
     id: str
     name: str

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from k3dasync import registries_yaml
-from k3dasync.addresses import refuse_special
+from k3dasync.addresses import HOST_NETWORK, refuse_special
 from k3dasync.errors import InvalidSyntax, SpecError
 from k3dasync.grammar import exposure, ports, registries, volumes, words
 from k3dasync.grammar.balancer import BalancerSettings
@@ -153,7 +153,6 @@ used: that takes 2 ms, which `--help` need not pay."""
 _ENGINE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 """The engine's own rule for names."""
 _OWN_NETWORKS = {
-    "host": "every node needs its own address",
     "none": "nodes could not reach each other",
     "bridge": "the engine's default network gives no fixed addresses and resolves no names",
 }
@@ -161,7 +160,7 @@ _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
 def check(spec: ClusterSpec) -> ClusterSpec:
-    """Return *spec* if it can be built.
+    """Return *spec*, without a load balancer where there can be none, if it can be built.
 
     Raises SpecError if it cannot, naming the field.
     """
@@ -197,13 +196,38 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         read(file.origin, parse_destination, file.destination)
     _check_registries(spec)
     if spec.datastore is not None:
-        _check_datastore(spec.datastore)
+        _check_datastore(spec.datastore, is_on_host=spec.network == HOST_NETWORK)
     if spec.token is not None and (not spec.token or re.search(r"\s", spec.token)):
         raise SpecError("--token must be a word without blanks")
+    if spec.network == HOST_NETWORK:
+        _check_on_host(spec)
+        return msgspec.structs.replace(spec, loadbalancer=False)
     return spec
 
 
-def _check_datastore(store: Datastore) -> None:
+def _check_on_host(spec: ClusterSpec) -> None:
+    if spec.servers + spec.agents > 1:
+        raise SpecError(
+            f"--network host takes one server and no agents, not {spec.servers + spec.agents} "
+            "nodes: they would all use the same ports"
+        )
+    for one in spec.ports:
+        raise SpecError(
+            f"{one.origin} {one} cannot be used with --network host: every port of the server is "
+            "a port of the engine's host already"
+        )
+    if spec.registry is not None or spec.registries:
+        raise SpecError(
+            "registries cannot be used with --network host, to which nothing can be connected; "
+            "publish one on the engine's host and name it with --registry-config"
+        )
+
+
+_LOOPBACK = r"(?:^[a-z+]+://|[@(,/])(localhost|127(?:\.\d+){3}|\[::1\])(?=[:)/,?]|$)"
+"""Where a host stands in an endpoint: behind the scheme, a user, MySQL's `tcp(`, another one."""
+
+
+def _check_datastore(store: Datastore, *, is_on_host: bool) -> None:
     """Raise SpecError if k3s could not use it; the endpoint is not quoted: it may hold a password.
 
     A text without a scheme k3s takes for SQLite, silently.
@@ -218,6 +242,11 @@ def _check_datastore(store: Datastore) -> None:
         raise SpecError("--datastore-endpoint must be a word without blanks")
     if bool(store.certfile) != bool(store.keyfile):
         raise SpecError("--datastore-certfile and --datastore-keyfile belong together")
+    if not is_on_host and (found := re.search(_LOOPBACK, store.endpoint)):
+        raise SpecError(
+            f"--datastore-endpoint names {found[1]}, which is each node itself; what runs on the "
+            "engine's host is host.k3d.internal there"
+        )
 
 
 def check_image(image: str, origin: str) -> str:

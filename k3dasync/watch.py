@@ -53,10 +53,13 @@ class ClusterWatch:
         port: int,
         run: str,
         joiners: Collection[str] = (),
+        secrets: Collection[str] = (),
     ) -> None:
         self._runtime, self._connect = runtime, kubernetes
         self._host, self._port, self._run = host, port, run
         self._joiners = frozenset(joiners)
+        # The longest first: one may be a part of another.
+        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
         self._exits: dict[str, _Exits] = {}
         self._lost: dict[str, NodeCrashed | NodeGone] = {}
         self._told: set[str] = set()
@@ -197,9 +200,14 @@ class ClusterWatch:
             exits=exits.count,
             exit_code=exits.exit_code,
             oom=exits.is_oom,
-            log=last_words(log),
+            log=[self._without_secrets(line) for line in last_words(log)],
         )
         self._lose(name, error)
+
+    def _without_secrets(self, line: str) -> str:
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line
 
     def _lose(self, name: str, error: NodeCrashed | NodeGone) -> None:
         self._lost.setdefault(name, error)

@@ -40,8 +40,7 @@ func loadPKI(cfg *config) (*clusterPKI, error) {
 		"server-ca": &p.serverCA, "client-ca": &p.clientCA, "etcd/server-ca": &p.etcdCA, "etcd/peer-ca": &p.etcdPeerCA,
 	}
 	for _, name := range authorityFiles {
-		commonName := fmt.Sprintf("k3s-%s@%d", strings.ReplaceAll(name, "/", "-"), time.Now().Unix())
-		pair, err := loadOrIssue(cfg.serverDir("tls", name), nil, certRequest{commonName: commonName, authority: true})
+		pair, err := loadOrIssue(cfg.serverDir("tls", name), nil, certRequest{commonName: authorityName(name), authority: true})
 		if err != nil {
 			return nil, err
 		}
@@ -57,6 +56,23 @@ func loadPKI(cfg *config) (*clusterPKI, error) {
 		return nil, err
 	}
 	return p, p.settleToken(cfg)
+}
+
+// newBootstrap makes the authorities of a new cluster without storing them.
+func newBootstrap() ([]byte, error) {
+	b := bootstrap{Files: map[string]string{}}
+	for _, name := range authorityFiles {
+		pair, err := issue(nil, certRequest{commonName: authorityName(name), authority: true})
+		if err != nil {
+			return nil, err
+		}
+		b.Files[name+".crt"], b.Files[name+".key"] = string(pair.certPEM), string(pair.keyPEM)
+	}
+	return json.Marshal(b)
+}
+
+func authorityName(file string) string {
+	return fmt.Sprintf("k3s-%s@%d", strings.ReplaceAll(file, "/", "-"), time.Now().Unix())
 }
 
 // saveBootstrap stores fetched authorities where loadPKI finds them.

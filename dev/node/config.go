@@ -36,6 +36,7 @@ type config struct {
 	runDir        string // /run/k3s
 	kubeconfigOut string
 	noDatastore   bool // STANDIN_DATASTORE=none
+	datastore     datastoreConfig
 	version       string
 	times         timing
 	faults        faults
@@ -93,8 +94,11 @@ func (c *config) fromK3s(flags map[string][]string, env lookup) error {
 	if c.port, err = strconv.Atoi(last("https-listen-port", "", "6443")); err != nil {
 		return fmt.Errorf("https-listen-port: %w", err)
 	}
-	if endpoint := last("datastore-endpoint", "K3S_DATASTORE_ENDPOINT", ""); endpoint != "" {
-		return errors.New("stand-in: --datastore-endpoint is not played: no external data store is spoken to")
+	c.datastore = datastoreConfig{
+		endpoint: last("datastore-endpoint", "K3S_DATASTORE_ENDPOINT", ""),
+		cafile:   last("datastore-cafile", "K3S_DATASTORE_CAFILE", ""),
+		certfile: last("datastore-certfile", "K3S_DATASTORE_CERTFILE", ""),
+		keyfile:  last("datastore-keyfile", "K3S_DATASTORE_KEYFILE", ""),
 	}
 	for _, unplayed := range []string{"cluster-reset", "cluster-reset-restore-path"} {
 		if len(flags[unplayed]) > 0 {
@@ -234,6 +238,9 @@ func (c *config) readFaults(env lookup) error {
 }
 
 func (c *config) check() error {
+	if err := c.datastore.check(c); err != nil {
+		return err
+	}
 	if c.role == "agent" && c.serverURL == "" {
 		return errors.New("--server is required")
 	}

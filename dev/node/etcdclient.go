@@ -140,6 +140,21 @@ func (c *etcdClient) status(ctx context.Context) (etcdStatus, error) {
 // everything is the range of all keys.
 var everything = []byte{0}
 
+// get returns one key's value, nil if there is none.
+func (c *etcdClient) get(ctx context.Context, key string) ([]byte, error) {
+	answer, err := c.call(ctx, "KV/Range", message(nil).string(1, key))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range answer {
+		if p.number == 2 {
+			r, err := parseRecord(p.data)
+			return r.value, err
+		}
+	}
+	return nil, nil
+}
+
 // readAll returns all keys and the revision they are of. With count it
 // returns only the revision.
 func (c *etcdClient) readAll(ctx context.Context, count bool) ([]record, int64, error) {

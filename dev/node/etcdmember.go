@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +16,6 @@ type etcdMember struct {
 	name    string
 	certs   *etcdCerts
 	client  *etcdClient
-	leading int32
-	shared  int64             // heartbeats shared so far
 	learner map[uint64]stalls // progress of learners, by the leader
 }
 
@@ -218,17 +214,9 @@ func (m *etcdMember) manage() {
 	}
 }
 
-func (m *etcdMember) isLeader() bool { return atomic.LoadInt32(&m.leading) == 1 }
-
 func (m *etcdMember) checkLeader(ctx context.Context) bool {
 	status, err := m.client.status(ctx)
-	leading := err == nil && status.leader == status.memberID
-	var flag int32
-	if leading {
-		flag = 1
-	}
-	atomic.StoreInt32(&m.leading, flag)
-	return leading
+	return err == nil && status.leader == status.memberID
 }
 
 func (m *etcdMember) promoteOne(ctx context.Context) error {
@@ -294,36 +282,4 @@ func (m *etcdMember) removeMember(ctx context.Context, address string) error {
 		}
 	}
 	return nil
-}
-
-// Heartbeats arrive at any server, the leader judges them: each server shares
-// in one key how many it has heard from each node.
-func heardKey(server string) string { return "/standin/heard/" + server }
-
-func (m *etcdMember) shareHeartbeats(n *nodes) {
-	m.collectHeartbeats(n)
-	counts, changed := n.heardSince(&m.shared)
-	if !changed {
-		return
-	}
-	value, _ := json.Marshal(counts)
-	ctx, cancel := context.WithTimeout(context.Background(), storeDeadline)
-	defer cancel()
-	if _, err := n.store.put(ctx, heardKey(m.cfg.nodeName), value, anyRevision); err != nil {
-		m.shared = 0
-	}
-	m.checkLeader(ctx)
-}
-
-func (m *etcdMember) collectHeartbeats(n *nodes) {
-	entries, _ := n.store.list(heardKey(""))
-	for _, e := range entries {
-		if e.key == heardKey(m.cfg.nodeName) {
-			continue
-		}
-		var counts map[string]int64
-		if json.Unmarshal(e.value, &counts) == nil {
-			n.hearFrom(e.key, counts)
-		}
-	}
 }

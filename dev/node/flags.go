@@ -9,7 +9,7 @@ import (
 // real node must not stop this one, a mistyped one must.
 const ignoredWithValue = `
 agent-token agent-token-file advertise-address advertise-port cluster-cidr cluster-dns cluster-domain
-config containerd datastore-cafile datastore-certfile datastore-keyfile debug-address default-local-storage-path
+config containerd debug-address default-local-storage-path
 egress-selector-mode embedded-registry etcd-arg etcd-s3-access-key etcd-s3-bucket etcd-s3-endpoint etcd-s3-endpoint-ca
 etcd-s3-folder etcd-s3-region etcd-s3-secret-key etcd-s3-timeout etcd-snapshot-dir etcd-snapshot-name
 etcd-snapshot-retention etcd-snapshot-schedule-cron flannel-backend flannel-conf flannel-cni-conf flannel-iface
@@ -32,7 +32,7 @@ write-kubeconfig-symlink`
 // Flags that change what the stand-in does.
 const (
 	usedWithValue = `token server tls-san node-label node-taint node-name node-ip https-listen-port datastore-endpoint
-disable no-deploy bind-address data-dir write-kubeconfig cluster-reset-restore-path`
+datastore-cafile datastore-certfile datastore-keyfile disable no-deploy bind-address data-dir write-kubeconfig cluster-reset-restore-path`
 	usedSwitches = `cluster-init`
 )
 

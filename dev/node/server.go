@@ -131,17 +131,18 @@ func seedAfterRefresh(st *store) error {
 }
 
 // superviseNodes is the node lifecycle controller; with several servers it
-// acts on the etcd leader's only.
+// acts on the etcd leader's only, and on all of those that share a data store
+// outside: they come to the same result.
 func (s *server) superviseNodes() {
+	heard := heartbeats{server: s.cfg.nodeName}
 	for range time.Tick(s.cfg.times.heartbeat) {
-		if s.etcd != nil {
-			s.etcd.shareHeartbeats(s.nodes)
-			if !s.etcd.isLeader() {
-				continue
-			}
+		if s.etcd != nil || s.cfg.datastore.endpoint != "" {
+			heard.share(s.nodes)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), storeDeadline)
-		_ = s.nodes.checkGrace(ctx)
+		if s.etcd == nil || s.etcd.checkLeader(ctx) {
+			_ = s.nodes.checkGrace(ctx)
+		}
 		cancel()
 	}
 }
@@ -152,6 +153,8 @@ func (s *server) openDatastore(start time.Time) error {
 	_, err := os.Stat(fileStorePath(cfg))
 	hasFile := err == nil
 	switch {
+	case cfg.datastore.endpoint != "":
+		return s.openExternal(start)
 	case cfg.noDatastore && cfg.serverURL != "":
 		return s.openProxy(start)
 	case etcdInitialized(cfg), !hasFile && !cfg.noDatastore && (cfg.clusterInit || cfg.serverURL != ""):

@@ -46,7 +46,7 @@ class Endpoint:
     def host(self) -> str:
         """Where published ports are reached; empty: on this machine."""
         name = urlsplit(self.url).hostname or ""
-        return "" if _is_loopback(name) else name
+        return "" if is_here(name) else name
 
     @property
     def shown(self) -> str:
@@ -177,11 +177,13 @@ def _with_port(rest: str, tls: Tls | None, host: str, origin: str) -> str:
     return f"tcp://[{name}]:{port}" if ":" in name else f"tcp://{name}:{port}"
 
 
-def _is_loopback(name: str) -> bool:
+def is_here(name: str) -> bool:
+    """Say whether a host means this machine, as no host does."""
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return name in {"", "localhost"} or name.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified  # a client of 0.0.0.0 ends up here
 
 
 def unavailable(endpoint: Endpoint, reason: str, number: int | None) -> EngineUnavailable:

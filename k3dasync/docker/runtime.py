@@ -12,7 +12,7 @@ from typing import Any, Self
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from k3dasync.docker import archive, credentials, translate
+from k3dasync.docker import archive, credentials, elsewhere, pull, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
 from k3dasync.errors import Conflict, EngineError, EngineUnavailable, ImageUnavailable, NotFound
@@ -106,7 +106,7 @@ class DockerRuntime:
         found = translate.facts(
             info,
             endpoint=endpoint.shown,
-            host=endpoint.host,
+            host=await elsewhere.host(endpoint, self._environ),
             is_foreign_kernel=platform == "darwin",
         )
         self._limiters.fit(found.cpus)
@@ -135,7 +135,7 @@ class DockerRuntime:
         has_tag = "@" in full_name or ":" in posixpath.basename(full_name)
         parameters = {"fromImage": full_name if has_tag else f"{full_name}:latest"}
         headers = {"X-Registry-Auth": auth} if auth else None
-        tally = translate.PullTally()
+        tally = pull.PullTally()
         try:
             # No deadline: how long a pull takes is up to the line, and progress is to be seen.
             with self._engine.mapped("pull", f"image {image}"):
@@ -146,12 +146,12 @@ class DockerRuntime:
                         if "error" in message or "errorDetail" in message:
                             detail = message.get("errorDetail") or {}
                             words = detail.get("message") or message.get("error") or "unknown"
-                            raise translate.pull_error(image, str(words))
+                            raise pull.pull_error(image, str(words))
                         progress(*tally.feed(message))
         except ImageUnavailable:
             raise
         except EngineError as error:
-            raise translate.pull_error(image, error.words) from error
+            raise pull.pull_error(image, error.words) from error
 
     # ---- networks and volumes
 

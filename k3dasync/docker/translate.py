@@ -1,17 +1,18 @@
 """Between the engine's JSON and our shapes, both ways, and its errors into ours. Pure."""
 
+import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
     Conflict,
     EngineError,
-    ImageUnavailable,
     NotFound,
     PortTaken,
     SubnetTaken,
@@ -40,6 +41,7 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
     endpoint: dict[str, Any] = {"Aliases": list(spec.aliases)}
     if spec.address is not None:
         endpoint["IPAMConfig"] = {"IPv4Address": spec.address}
+    is_on_host = spec.network == HOST_NETWORK
     body: dict[str, Any] = {
         "Hostname": spec.name,
         "Image": spec.image,
@@ -49,7 +51,7 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
         # and `6443/tcp` exposed it publishes nothing, and says nothing (20.10).
         "ExposedPorts": {binding.port: {} for binding in spec.ports},
         "HostConfig": _host_config(spec),
-        "NetworkingConfig": {"EndpointsConfig": {spec.network: endpoint}},
+        "NetworkingConfig": {"EndpointsConfig": {} if is_on_host else {spec.network: endpoint}},
     }
     if spec.entrypoint is not None:
         body["Entrypoint"] = list(spec.entrypoint)
@@ -70,7 +72,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         # With an endpoint named below, `bridge` attaches to that network only. The network's own
         # id here would make the engine find it by name at the start, which is ambiguous as soon
         # as there are two of that name; so, it finds it by the id below (20.10).
-        "NetworkMode": "bridge",
+        "NetworkMode": HOST_NETWORK if spec.network == HOST_NETWORK else "bridge",
         "Tmpfs": {"/run": "", "/var/run": ""},  # a restart must not find the pid files of the last
         # Nodes come back with the engine, and k3s that exits on purpose is started again.
         "RestartPolicy": {"Name": "unless-stopped"},
@@ -152,15 +154,33 @@ def facts(info: Json, *, endpoint: str, host: str, is_foreign_kernel: bool) -> E
 
 def network(found: Json) -> NetworkState:
     """Read a network, listed or inspected."""
+    driver = str(found.get("Driver", ""))
     pools = (found.get("IPAM") or {}).get("Config") or []
+    ipv4 = [pool for pool in pools if pool.get("Subnet") and ":" not in pool["Subnet"]]
     return NetworkState(
         id=str(found["Id"]),
         name=str(found["Name"]),
-        driver=str(found.get("Driver", "")),
+        driver=driver,
         subnets=tuple(str(pool["Subnet"]) for pool in pools if pool.get("Subnet")),
-        gateway=next((str(pool["Gateway"]) for pool in pools if pool.get("Gateway")), ""),
+        gateway=_gateway(ipv4[0], driver) if ipv4 else "",
         labels=_labels(found),
     )
+
+
+def _gateway(pool: Json, driver: str) -> str:
+    """Return the gateway of an IPv4 pool, also where the engine has chosen it and does not tell.
+
+    Of a subnet that a user has configured, Docker shows only what the user gave (20.10). The
+    bridge then has the first address of the range for dynamic ones, or else of the subnet.
+    """
+    if given := str(pool.get("Gateway") or "").partition("/")[0]:
+        return given
+    if driver != "bridge":
+        return ""
+    subnet = ipaddress.IPv4Network(pool["Subnet"], strict=False)
+    pool_range = ipaddress.IPv4Network(pool.get("IPRange") or subnet, strict=False)
+    first = pool_range.network_address
+    return str(subnet[1] if first == subnet.network_address else first)
 
 
 def members(found: Json) -> Mapping[str, str]:
@@ -285,32 +305,6 @@ def _seconds(timestamp: str) -> float:
         return 0.0
 
 
-class PullTally:
-    """Adds up the layers of one pull. Only bytes that are fetched count, not their unpacking."""
-
-    def __init__(self) -> None:
-        self._done: dict[str, int] = {}
-        self._total: dict[str, int | None] = {}
-
-    def feed(self, message: Json) -> tuple[int, int | None]:
-        """Take in one message of the stream and return bytes done and in all, if all are known."""
-        layer, status = str(message.get("id", "")), str(message.get("status", ""))
-        detail = message.get("progressDetail") or {}
-        if status in {"Pulling fs layer", "Waiting"}:
-            self._total.setdefault(layer, None)
-        elif status == "Downloading" and detail.get("total"):
-            self._total[layer] = int(detail["total"])
-            self._done[layer] = int(detail.get("current", 0))
-        elif status in {"Verifying Checksum", "Download complete", "Pull complete"}:
-            # A layer that came in one piece never had its size told.
-            size = self._total.get(layer) or self._done.get(layer, 0)
-            self._total[layer] = self._done[layer] = size
-        sizes = list(self._total.values())
-        done = sum(self._done.values())
-        known = [size for size in sizes if size is not None]
-        return done, sum(known) if known and len(known) == len(sizes) else None
-
-
 # ---- what it refuses
 
 # In the engine's words, because its statuses do not tell these apart: a taken port is a 500 like
@@ -330,19 +324,6 @@ _REFUSALS: Sequence[tuple[str, type[EngineError]]] = (
 )
 _STATUS_REFUSALS: Mapping[int, type[EngineError]] = {404: NotFound, 409: Conflict}
 
-_PULL_HINTS: Sequence[tuple[tuple[str, ...], str]] = (
-    (("toomanyrequests", "rate limit"), "log in with docker login, or load the image: docker load"),
-    (
-        ("unauthorized", "authentication required", "no basic auth", "denied", "forbidden"),
-        "check the name, or log in with docker login",
-    ),
-    (("manifest unknown", "not found", "manifest for"), "check the image's name and tag"),
-    (
-        ("no such host", "timeout", "refused", "unreachable", "proxy", "x509", "dial tcp"),
-        "check the engine's way to the registry (network, proxy, certificates)",
-    ),
-)
-
 
 def engine_error(operation: str, resource: str, status: int, words: str) -> EngineError:
     """Return the error for an answer of the engine that is not a success."""
@@ -350,14 +331,6 @@ def engine_error(operation: str, resource: str, status: int, words: str) -> Engi
     lower = text.lower()
     kind = next((kind for needle, kind in _REFUSALS if needle in lower), None)
     return (kind or _STATUS_REFUSALS.get(status, EngineError))(operation, resource, text)
-
-
-def pull_error(image: str, words: str) -> ImageUnavailable:
-    """Return the error for a pull that failed, with what to do about it."""
-    text = one_line(words)
-    lower = text.lower()
-    hints = (hint for needles, hint in _PULL_HINTS if any(needle in lower for needle in needles))
-    return ImageUnavailable("pull", f"image {image}", text, hint=next(hints, ""))
 
 
 NEWEST_API = (1, 51)

@@ -6,13 +6,18 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from k3dasync.fake.balancer import API_PORT
+from k3dasync.fake.claims import listen
 from k3dasync.fake.datastore import NOT_READY, Datastore
 from k3dasync.fake.faults import NodeTrouble, Stage
 from k3dasync.fake.latency import Cost
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Exit
-from k3dasync.fake.state import Container, Service
+from k3dasync.fake.state import EPOCH, Container, Service
 from k3dasync.images import K3S_VERSION
+
+NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 - a path
+"""Made at a node's first start, unless it is there before."""
 
 
 class Boot:
@@ -27,6 +32,34 @@ class Boot:
         """The cluster this node belongs to, if it has joined one in this life or before."""
         data = self.container.data
         return data if isinstance(data, Datastore) else None
+
+    @property
+    def now(self) -> float:
+        """The time in seconds since 1970, by the engine's clock, in whole ones."""
+        return float(int(EPOCH.timestamp() + anyio.current_time()))
+
+    @property
+    def endpoint(self) -> str:
+        """The datastore outside the cluster; empty if it has its own."""
+        return self.container.env.get("K3S_DATASTORE_ENDPOINT", "")
+
+    @property
+    def port(self) -> int:
+        """Where k3s listens."""
+        words = iter(self.container.spec.command or ())
+        for word in words:
+            option, _, value = word.partition("=")
+            if option == "--https-listen-port":
+                return int(value or next(words, "0"))
+        return API_PORT
+
+    def listen(self) -> None:
+        """Take the port; raises Exit if that is a port of the host and somebody has it."""
+        network = self.container.network
+        if network is None or not network.is_host:
+            return
+        if not listen(self.machine.inventory, self.container, self.port):
+            raise self.die(f"listen tcp :{self.port}: bind: address already in use")
 
     @property
     def token(self) -> str:
@@ -91,7 +124,9 @@ class Boot:
 
     async def claim_name(self, store: Datastore) -> None:
         """Wait until the cluster lets this node use its name: until its old Node is deleted."""
-        while not store.accepts(self.name, self.container.id):
+        made = self.container.id.encode()
+        password = self.container.files.setdefault(NODE_PASSWORD, made).decode()
+        while not store.accepts(self.name, password):
             self.say(
                 "Node password rejected, duplicate hostname or contents of "
                 "'/etc/rancher/node/password' may not match server node-password entry",
@@ -108,11 +143,11 @@ class Boot:
                 await self.machine.changed.wait()
             await self.reach(Stage.REGISTERED)
             self.say(f'"Successfully registered node" node="{self.name}"')
-            store.report(self.name, is_ready=False, reason=NOT_READY)
+            store.report(self.name, is_ready=False, reason=NOT_READY, heard=self.now)
             await self.spend(ready)
             self.say(f"Node CIDR assigned for: {self.name}")
             await self.reach(Stage.READY)
-            store.report(self.name, is_ready=True)
+            store.report(self.name, is_ready=True, heard=self.now)
             await anyio.sleep_forever()
 
     @contextmanager

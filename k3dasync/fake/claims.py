@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 from collections.abc import Iterable, Iterator
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -30,7 +31,8 @@ def network_of(inventory: Inventory, spec: NetworkSpec, id: str) -> Network:
         raise EngineError("create", resource, f"invalid address: {error}") from error
     if not inside:
         raise EngineError("create", resource, "no matching subnet for range or gateway")
-    if any(subnet.overlaps(other.subnet) for other in inventory.networks.values()):
+    others = (network.subnet for network in inventory.networks.values())
+    if any(other is not None and subnet.overlaps(other) for other in others):
         words = "Pool overlaps with other one on this address space"
         raise SubnetTaken("create", resource, words)
     return Network(id, spec.name, subnet, spec.gateway, dynamic, dict(spec.labels), True)  # noqa: FBT003
@@ -38,7 +40,7 @@ def network_of(inventory: Inventory, spec: NetworkSpec, id: str) -> Network:
 
 def engine_subnet(inventory: Inventory) -> ipaddress.IPv4Network:
     """Return a subnet as the engine chooses it; raises EngineError if its pools are used up."""
-    used = [network.subnet for network in inventory.networks.values()]
+    used = [one.subnet for one in inventory.networks.values() if one.subnet is not None]
     for candidate in _ENGINE_POOL:
         if not any(candidate.overlaps(other) for other in used):
             return candidate
@@ -49,8 +51,11 @@ def engine_subnet(inventory: Inventory) -> ipaddress.IPv4Network:
 def claim_address(inventory: Inventory, container: Container, network: Network) -> str:
     """Return the address that a container which starts gets.
 
-    Raises AddressesUnsupported or AddressTaken if it is fixed and cannot be had.
+    None on the host's network. Raises AddressesUnsupported or AddressTaken if it is fixed and
+    cannot be had.
     """
+    if network.subnet is None or network.dynamic is None:
+        return ""
     used = {member.address for member in inventory.members(network)} | {network.gateway}
     resource, fixed = f"container {container.name}", container.spec.address
     if fixed is None:
@@ -80,9 +85,11 @@ def claim_ports(
         binding
         for other in inventory.containers.values()
         if other.is_live and other is not container
-        for binding in other.bound
+        for binding in other.taken
     ]
     claimed: list[PortBinding] = []
+    if container.spec.network == HOST_NETWORK:
+        return ()  # what is published there, the engine lets go
     for wanted in container.spec.ports:
         numbers: Iterable[int] = wanted.candidates if wanted.host_port else (next(ephemeral),)
         for number in numbers:
@@ -97,6 +104,16 @@ def claim_ports(
             )
             raise PortTaken("start", f"container {container.name}", words)
     return tuple(claimed)
+
+
+def listen(inventory: Inventory, container: Container, port: int) -> bool:
+    """Take a port of the host for a program on the host's network; say whether it was free."""
+    wanted = PortBinding(port=str(port), host_ip="", host_port=port)
+    others = (one for one in inventory.containers.values() if one.is_live and one is not container)
+    if any(_collide(wanted, binding) for other in others for binding in other.taken):
+        return False
+    container.listens = port
+    return True
 
 
 def _collide(one: PortBinding, other: PortBinding) -> bool:

@@ -119,9 +119,11 @@ class Datastore:
         """Say whether a node may use that name: the first one to do so sets its password."""
         return self.passwords.setdefault(node, password) == password
 
-    def report(self, node: str, *, is_ready: bool, reason: str = "") -> None:
+    def report(
+        self, node: str, *, is_ready: bool, reason: str = "", heard: float | None = None
+    ) -> None:
         """Set what a Node object says, and make it if it is not there."""
-        status = NodeStatus(name=node, is_ready=is_ready, reason=reason)
+        status = NodeStatus(name=node, is_ready=is_ready, reason=reason, heard=heard)
         if self.nodes.get(node) != status:
             self.nodes = {**self.nodes, node: status}
             self.tell()

@@ -138,7 +138,7 @@ class FakeRuntime(Laboratory):
             await self._spend(self.latency.engine.read)
             found = self._machine.inventory.network("inspect", network)
             members = self._machine.inventory.members(found)
-            return frozenset(member.address for member in members)
+            return frozenset(member.address for member in members if member.address)
 
     async def remove_network(self, name: str, labels: Mapping[str, str]) -> bool:
         async with self._calls.change("remove_network", name):
@@ -150,6 +150,9 @@ class FakeRuntime(Laboratory):
             return bool(found)
 
     def _remove_unused(self, network: Network) -> None:
+        if network.is_host:
+            words = f"{network.name} is a pre-defined network and cannot be removed"
+            raise EngineError("remove", f"network {network.name}", words)
         members = [member.name for member in self._machine.inventory.members(network)]
         if members:
             words = f"network has active endpoints: {', '.join(members)}"

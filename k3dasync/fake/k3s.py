@@ -23,6 +23,8 @@ async def server(machine: Machine, container: Container) -> None:
     store = boot.store
     if store is not None:
         await _reopen(boot, store)
+    elif boot.endpoint:
+        store = await _share(boot)
     elif boot.target:
         store = await _join(boot)
     else:
@@ -52,6 +54,28 @@ async def _initialize(boot: Boot) -> Datastore:
     )
     store.add_first(container.name, container.address)
     _keep(boot, store)
+    return store
+
+
+async def _share(boot: Boot) -> Datastore:
+    """Use the datastore outside; the first server there makes what all of them share."""
+    await boot.spend(boot.latency.datastore)
+    outside = boot.machine.outside
+    store = outside.get(boot.endpoint)
+    if not isinstance(store, Datastore):
+        store = outside[boot.endpoint] = Datastore(
+            name=f"{boot.endpoint} {boot.token}",
+            token=boot.token,
+            has_etcd=False,
+            latency=boot.latency,
+            changed=boot.machine.changed,
+        )
+    if store.token != boot.token:
+        raise boot.die(
+            "starting kubernetes: preparing server: bootstrap data already found and encrypted "
+            "with different token"
+        )
+    boot.container.data = store
     return store
 
 
@@ -92,6 +116,8 @@ async def _reopen(boot: Boot, store: Datastore) -> None:
     boot.say("Managed etcd cluster bootstrap already complete and initialized")
     await boot.spend(boot.latency.datastore)
     await boot.spend(boot.latency.reopen)
+    if boot.endpoint:
+        return
     member = store.member(boot.name)
     if member is None:
         raise boot.die("this server has been removed from the cluster")
@@ -109,6 +135,7 @@ async def _reopen(boot: Boot, store: Datastore) -> None:
 
 
 async def _await_vote(boot: Boot, store: Datastore) -> None:
+    boot.listen()
     boot.container.serves.add(Service.TCP)
     while (member := store.member(boot.name)) is not None and member.is_learner:
         boot.say(

@@ -92,7 +92,7 @@ class FakeKubernetes:
         return None
 
     def _publishes(self, container: Container) -> bool:
-        return any(
+        return container.listens == self._port or any(
             binding.host_port == self._port
             and int(binding.port.partition("/")[0]) == API_PORT
             and (binding.host_ip in ANY_ADDRESS or self._host in {binding.host_ip, "localhost"})

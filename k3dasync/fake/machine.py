@@ -26,7 +26,10 @@ class _Listener:
 
 
 class Machine:
-    """Runs the processes of containers in one task group and keeps everything they share."""
+    """Runs the processes of containers in one task group and keeps everything they share.
+
+    `outside` are the datastores that belong to no container, by endpoint.
+    """
 
     def __init__(self, latency: Latency, faults: Faults, group: TaskGroup) -> None:
         self.latency, self.faults, self.group = latency, faults, group
@@ -38,6 +41,7 @@ class Machine:
         self._listeners: list[_Listener] = []
         self._ephemeral = itertools.count(FIRST_EPHEMERAL_PORT)
         self._ids = itertools.count(1)
+        self.outside: dict[str, object] = {}
 
     def new_id(self) -> str:
         """Return an id as long as the engine's."""
@@ -149,6 +153,7 @@ class Machine:
 
     def _exited(self, container: Container, exit: Exit) -> None:
         container.serves.clear()
+        container.listens = 0
         container.status, container.exit_code = Status.EXITED, exit.code
         container.is_oom = exit.is_oom
         if exit.is_oom:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import EngineError, NotFound
 from k3dasync.runtime import (
     ContainerDetail,
@@ -25,7 +26,8 @@ TMPFS = ("/run/", "/var/run/")
 """Mounted afresh at each start over whatever was put there."""
 LOG_LINES = 1000
 """Kept of each container: more than anybody asks for."""
-_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the clock of the engine and its nodes is at zero."""
 
 
 class Service(StrEnum):
@@ -38,24 +40,32 @@ class Service(StrEnum):
 
 @dataclass(slots=True)
 class Network:
-    """A network; without a user-configured subnet it cannot hand out fixed addresses."""
+    """A network; without a user-configured subnet it cannot hand out fixed addresses.
+
+    The one with no range at all, `subnet` None, is the host's own: it is always there.
+    """
 
     id: str
     name: str
-    subnet: ipaddress.IPv4Network
+    subnet: ipaddress.IPv4Network | None
     gateway: str
-    dynamic: ipaddress.IPv4Network
+    dynamic: ipaddress.IPv4Network | None
     labels: Mapping[str, str]
     has_user_subnet: bool
     lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it is the host's own, which nobody can make or remove."""
+        return self.name == HOST_NETWORK
 
     def shown(self) -> NetworkState:
         """Return it as a listing does."""
         return NetworkState(
             id=self.id,
             name=self.name,
-            driver="bridge",
-            subnets=(str(self.subnet),),
+            driver=HOST_NETWORK if self.is_host else "bridge",
+            subnets=(str(self.subnet),) if self.subnet else (),
             gateway=self.gateway,
             labels=dict(self.labels),
         )
@@ -63,7 +73,10 @@ class Network:
 
 @dataclass(slots=True)
 class Container:
-    """A container. `data` is what its program keeps over restarts, `serves` what it offers now."""
+    """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
+
+    `listens` is the host's port that its program has taken by itself, on the host's network.
+    """
 
     id: str
     spec: ContainerSpec
@@ -77,6 +90,7 @@ class Container:
     network: Network | None = None
     address: str = ""
     bound: tuple[PortBinding, ...] = ()
+    listens: int = 0
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     data: Any = None
     serves: set[Service] = field(default_factory=set)
@@ -96,6 +110,13 @@ class Container:
     def is_running(self) -> bool:
         """Whether its process is there."""
         return self.status is Status.RUNNING
+
+    @property
+    def taken(self) -> tuple[PortBinding, ...]:
+        """The host's ports that nobody else can have while it runs."""
+        if not self.listens:
+            return self.bound
+        return (PortBinding(port=str(self.listens), host_ip="", host_port=self.listens),)
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -129,7 +150,7 @@ class Container:
             binds=self.spec.binds,
             bindings=self.spec.ports,
             image_id=f"sha256:{self.spec.image}",
-            started_at="" if since is None else (_EPOCH + since).isoformat(),
+            started_at="" if since is None else (EPOCH + since).isoformat(),
         )
 
     def lose_tmpfs(self) -> None:
@@ -170,12 +191,19 @@ class Snapshot:
         return not (self.containers or self.networks or self.volumes)
 
 
+_HOST = "f" * 64
+
+
+def _host_network() -> Network:
+    return Network(_HOST, HOST_NETWORK, None, "", None, {}, has_user_subnet=False)
+
+
 @dataclass(slots=True)
 class Inventory:
     """Everything on the engine. Container names are unique, network names are not."""
 
     containers: dict[str, Container] = field(default_factory=dict)
-    networks: dict[str, Network] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=lambda: {_HOST: _host_network()})
     volumes: dict[str, VolumeState] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
 
@@ -224,7 +252,7 @@ class Inventory:
         """Return what there is now, images left out: they stay by design."""
         return Snapshot(
             frozenset(self.containers),
-            frozenset((network.id, network.name) for network in self.networks.values()),
+            frozenset((one.id, one.name) for one in self.networks.values() if not one.is_host),
             frozenset(self.volumes),
         )
 

@@ -6,10 +6,14 @@ again.
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass, replace
 
+import anyio
+
 from k3dasync import addresses
-from k3dasync.cluster import ApiChoice, Cluster, NetworkChoice, network_name, node_names
+from k3dasync.addresses import HOST_NETWORK
+from k3dasync.cluster import API_PORT, ApiChoice, Cluster, NetworkChoice, network_name, node_names
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -20,6 +24,7 @@ from k3dasync.errors import (
 )
 from k3dasync.grammar.ports import parse as parse_port
 from k3dasync.operations._observe import World, is_port_free
+from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
@@ -60,24 +65,32 @@ def choose_network(
 ) -> NetworkChoice:
     """Return the network to make or to use; *in_use* are addresses of an existing one's members.
 
-    Raises SpecError if there is no room.
+    Raises SpecError if there is no room, or no IPv4.
     """
     name, count = network_name(spec), len(node_names(spec))
     existing = world.network(name)
+    if name == HOST_NETWORK:
+        return _foreign(name)
     if existing is None:
         return _new_network(spec, world, count, refused)
     subnet = next((cidr for cidr in existing.subnets if ":" not in cidr), "")
+    if existing.subnets and not subnet:
+        raise SpecError(
+            f"--network {name} has no IPv4 range, only {', '.join(existing.subnets)}: k3s takes "
+            "IPv4 for pods and services unless it is told otherwise; use a network with both"
+        )
     fixed: tuple[str, ...] = ()
     if subnet and not refused.fixed_addresses:
         taken = in_use | refused.addresses | {existing.gateway}
         fixed = addresses.addresses_of_foreign(subnet, count, taken)
+    return _foreign(name, subnet=subnet, gateway=existing.gateway, fixed=fixed)
+
+
+def _foreign(
+    name: str, *, subnet: str = "", gateway: str = "", fixed: tuple[str, ...] = ()
+) -> NetworkChoice:
     return NetworkChoice(
-        name=name,
-        is_external=True,
-        subnet=subnet,
-        gateway=existing.gateway,
-        ip_range="",
-        addresses=fixed,
+        name=name, is_external=True, subnet=subnet, gateway=gateway, ip_range="", addresses=fixed
     )
 
 
@@ -123,13 +136,16 @@ def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
 def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) -> ApiChoice:
     """Return where the API is published; *host_ip* is the address to bind, already resolved.
 
-    Raises SpecError if every port of the range is taken.
+    Raises SpecError if every port of the range is taken, PortTaken if the one that a server on
+    the host's network would listen on is.
     """
     asked = spec.api_port
     usual = "127.0.0.1" if world.facts.is_local else world.facts.host
     host = asked.host or asked.host_ip or usual
     if host in EVERYWHERE and not world.facts.is_local:
         host = world.facts.host
+    if spec.network == HOST_NETWORK:
+        return _api_on_host(spec, world, host)
     port = asked.port
     if port is None:
         also = {
@@ -147,12 +163,53 @@ def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) 
     return ApiChoice(host=host, host_ip=host_ip, port=port)
 
 
-def default_host_ip(world: World) -> str:
-    """Return the address the API binds unless told otherwise: this machine only, if it can be."""
-    return "127.0.0.1" if world.facts.is_local else EVERYWHERE[0]
+def _api_on_host(spec: ClusterSpec, world: World, host: str) -> ApiChoice:
+    """Return where k3s itself listens, which is at every address: nobody else claims the port."""
+    port, everywhere = spec.api_port.port or API_PORT, EVERYWHERE[0]
+    is_taken = port in world.bound_ports
+    if is_taken or (world.facts.is_local and not is_port_free(everywhere, port)):
+        what = f"port {port} of the engine's host"
+        hint = "free it, or name another one with --api-port"
+        raise PortTaken("use", what, "it is in use", hint=hint)
+    return ApiChoice(host=host, host_ip=everywhere, port=port)
 
 
-def is_address(text: str) -> bool:
+def host_alias(network: NetworkChoice, facts: EngineFacts) -> str:
+    """Return what stands for the engine's host in nodes; nothing where a node is on it."""
+    if network.name == HOST_NETWORK:
+        return ""
+    # Where the engine is in a virtual machine, the network's gateway is not the user's host.
+    return "host-gateway" if facts.is_desktop or not network.gateway else network.gateway
+
+
+async def host_ip(spec: ClusterSpec, world: World) -> str:
+    """Return the address the API binds; raises SpecError if its host has none."""
+    if spec.api_port.host_ip is not None:
+        return spec.api_port.host_ip
+    host = spec.api_port.host
+    if host is None:
+        return _default_host_ip(world)
+    if _is_address(host):
+        return host
+    try:
+        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        words = f"cannot look up {host}, where the API is to be published: {error.strerror}"
+        raise SpecError(f"{words}; kubeAPI.hostIP in a config file names an address") from error
+    return str(found[0][4][0])
+
+
+def _default_host_ip(world: World) -> str:
+    """Return the address the API binds unless told otherwise: this machine only, if it can be.
+
+    An engine that is reached by an IPv6 address is not reached by what binds IPv4 alone.
+    """
+    if world.facts.is_local:
+        return "127.0.0.1"
+    return EVERYWHERE[1] if ":" in world.facts.host else EVERYWHERE[0]
+
+
+def _is_address(text: str) -> bool:
     """Say whether *text* is an IP address, not a name."""
     try:
         ipaddress.ip_address(text)

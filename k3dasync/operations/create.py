@@ -1,7 +1,7 @@
 """Creating a cluster: observe, decide, claim, walk; and take everything back if it fails."""
 
+import os
 import secrets
-import socket
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from k3dasync import channels, events, kubeconfig, tasks
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.backend import Backend
 from k3dasync.cluster import (
     LABEL_RUN,
@@ -25,10 +26,10 @@ from k3dasync.errors import (
     K3dAsyncError,
     PortTaken,
     RollbackIncomplete,
-    SpecError,
     TaskFailed,
 )
 from k3dasync.events import EventSink, Outputs
+from k3dasync.fixes import fixes
 from k3dasync.graph import Graph
 from k3dasync.images import is_channel, loadbalancer_image
 from k3dasync.journal import cluster_lock
@@ -38,13 +39,15 @@ from k3dasync.operations._choose import (
     Refused,
     choose_api,
     choose_network,
-    default_host_ip,
-    is_address,
+    host_alias,
+    host_ip,
 )
+from k3dasync.operations._datastore import read_files
 from k3dasync.operations._forward import Forward, planned
 from k3dasync.operations._observe import World, observe, refuse_if_taken
 from k3dasync.operations._recover import Recovered, recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
+from k3dasync.operations._warnings import warnings
 from k3dasync.resolve import resolve
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check, check_image
@@ -86,7 +89,7 @@ async def decide(
     Raises SpecError if there is no room for it.
     """
     name, in_use = network_name(spec), frozenset[str]()
-    if world.network(name) is not None:
+    if name != HOST_NETWORK and world.network(name) is not None:
         in_use = await backend.runtime.addresses_in_use(name)
     network = choose_network(spec, world, in_use, refused)
     facts = world.facts
@@ -95,29 +98,14 @@ async def decide(
         run=run,
         token=token,
         network=network,
-        api=choose_api(spec, world, await _host_ip(spec, world), refused),
+        api=choose_api(spec, world, await host_ip(spec, world), refused),
         loadbalancer_image=check_image(loadbalancer_image(), "K3D_IMAGE_LOADBALANCER"),
-        # Where the engine is in a virtual machine, the network's gateway is not the user's host.
-        host_alias="host-gateway" if facts.is_desktop or not network.gateway else network.gateway,
+        host_alias=host_alias(network, facts),
         present_volumes={volume.name for volume in world.volumes},
+        fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
+        datastore_files=read_files(spec.datastore),
     )
     return Decision(cluster=cluster, graph=tasks.plan(cluster, target))
-
-
-async def _host_ip(spec: ClusterSpec, world: World) -> str:
-    if spec.api_port.host_ip is not None:
-        return spec.api_port.host_ip
-    host = spec.api_port.host
-    if host is None:
-        return default_host_ip(world)
-    if is_address(host):
-        return host
-    try:
-        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        words = f"cannot look up {host}, where the API is to be published: {error.strerror}"
-        raise SpecError(f"{words}; kubeAPI.hostIP in a config file names an address") from error
-    return str(found[0][4][0])
 
 
 def new_token() -> str:
@@ -283,18 +271,8 @@ class _Create:
                 events.Warned,
                 text=f"an earlier run of this cluster was cut; what it had made is removed{but}",
             )
-        cluster = decision.cluster
-        if not cluster.has_fixed_addresses:
-            self._run.emitter.emit(
-                events.Warned,
-                text=f"network {cluster.network_name} has no subnet configured by a user: nodes "
-                "get dynamic addresses, and several servers may not survive a restart",
-            )
-        if len(cluster.servers) == 2:
-            self._run.emitter.emit(
-                events.Warned,
-                text="two servers have no quorum when one of them is down; use 1 or 3",
-            )
+        for text in warnings(decision.cluster):
+            self._run.emitter.emit(events.Warned, text=text)
 
     async def _walk(self, decision: Decision) -> None:
         cluster, backend = decision.cluster, self._backend
@@ -305,6 +283,7 @@ class _Create:
             port=cluster.api.port,
             run=self._run.id,
             joiners=[node.name for node in cluster.servers[1:]],
+            secrets=cluster.secrets,
         )
 
         async def act(task: ClusterTask, report: TaskReport) -> None:

@@ -92,7 +92,7 @@ def _cluster(
             "name": cluster.label(LABEL_NETWORK),
             "id": cluster.networks[0].id if cluster.networks else "",
             "isExternal": cluster.label(LABEL_NETWORK_EXTERNAL) == "true",
-            "ipam": {"ipPrefix": cluster.label("k3d.cluster.network.iprange"), "Managed": False},
+            "ipam": {"ipPrefix": _range(cluster), "Managed": False},
         },
         "nodes": [
             _node(node, details[node.name], with_token=with_token)
@@ -112,6 +112,12 @@ def _cluster(
     return result
 
 
+def _range(cluster: ExistingCluster) -> str:
+    """Return the range of a cluster's network; k3d's labels have words for none."""
+    label = cluster.label("k3d.cluster.network.iprange")
+    return label if "/" in label else ""
+
+
 def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) -> dict[str, Any]:
     def shown(key: str, value: str) -> str:
         return value if with_token or key not in _SECRETS else MASK
@@ -124,7 +130,7 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
         "image": detail.image_id,
         "volumes": list(detail.binds),
         "env": [f"{key}{equals}{shown(key, value)}" for key, equals, value in env],
-        "Cmd": list(detail.command),
+        "Cmd": list(detail.command) if with_token else _masked(detail.command),
         "portMappings": {
             binding.port: [{"HostIp": binding.host_ip, "HostPort": binding.host_ports}]
             for binding in detail.bindings
@@ -155,7 +161,20 @@ def _node(node: ContainerState, detail: ContainerDetail, *, with_token: bool) ->
     return result
 
 
-_SECRETS = frozenset({"K3S_TOKEN", LABEL_TOKEN})
+_SECRETS = frozenset({"K3S_TOKEN", "K3S_DATASTORE_ENDPOINT", LABEL_TOKEN})
+_SECRET_OPTIONS = frozenset({"--token", "-t", "--agent-token", "--datastore-endpoint"})
+"""Of k3s; users may pass what holds a password as an argument too."""
+
+
+def _masked(command: Sequence[str]) -> list[str]:
+    """Return a command without the values of options that are secret."""
+    shown: list[str] = []
+    for word in command:
+        option, equals, _ = word.partition("=")
+        is_secret = equals and option in _SECRET_OPTIONS
+        is_value = bool(shown) and shown[-1] in _SECRET_OPTIONS
+        shown.append(f"{option}={MASK}" if is_secret else MASK if is_value else word)
+    return shown
 
 
 def _is_static(labels: dict[str, str]) -> bool:

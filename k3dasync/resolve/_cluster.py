@@ -1,10 +1,11 @@
 """A cluster's nodes with all that is in their create calls, and the load balancer's files."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from k3dasync import __version__, entrypoint, nginx
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import (
     API_PORT,
     APP,
@@ -27,7 +28,6 @@ from k3dasync.cluster import (
     Cluster,
     NetworkChoice,
     Node,
-    ProxiedPort,
     Role,
     agent_name,
     image_volume_name,
@@ -36,12 +36,25 @@ from k3dasync.cluster import (
     server_name,
     volume_name,
 )
+from k3dasync.fixes import Fixes
 from k3dasync.grammar import volumes
-from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
+from k3dasync.resolve import _arguments, _datastore, _scripts
 from k3dasync.resolve._assign import Assignment, Extras, assign
-from k3dasync.runtime import ContainerSpec, File, NetworkSpec, PortBinding, VolumeSpec
+from k3dasync.resolve._balancer import Balancer, port_alias, servers_alias
+from k3dasync.runtime import (
+    ContainerSpec,
+    File,
+    NetworkSpec,
+    PortBinding,
+    VolumeSpec,
+)
 from k3dasync.spec import ClusterSpec
+
+_EVERY_FIX = Fixes()
+_NO_FILES: Mapping[str, bytes] = {}
+_NO_RANGE = "invalid Prefix"
+"""What k3d writes for a network without a range: Go's word for an empty one."""
 
 
 def own_labels(run: str) -> dict[str, str]:
@@ -59,19 +72,35 @@ def resolve(
     loadbalancer_image: str,
     host_alias: str,
     present_volumes: Collection[str] = (),
+    fixes: Fixes = _EVERY_FIX,
+    datastore_files: Mapping[str, bytes] = _NO_FILES,
 ) -> Cluster:
     """Decide everything about a cluster.
 
     *host_alias* is what `host.k3d.internal` stands for: an address, or `host-gateway` where only
     the engine knows; empty leaves the name out. Named volumes that are asked for, begin with
     `k3d-` and are not among *present_volumes* are made, and go with the cluster, as with k3d.
+    *datastore_files* are the contents of the client's files that the datastore names, by path.
 
-    Raises InvalidFilter if something is asked for of a node that will not be there.
+    Raises InvalidFilter if something is asked for of a node that will not be there, SpecError if
+    what is asked for of a node would keep it from working.
     """
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
     nodes = members(spec)
     assignment = assign(spec, nodes)
-    planner = _Planner(spec, nodes, run, token, network, api, base, host_alias, assignment)
+    planner = _Planner(
+        spec,
+        nodes,
+        run,
+        token,
+        network,
+        api,
+        base,
+        host_alias,
+        assignment,
+        fixes,
+        () if spec.datastore is None else _datastore.files(spec.datastore, datastore_files),
+    )
     return Cluster(
         run=run,
         name=spec.name,
@@ -87,6 +116,8 @@ def resolve(
         api=api,
         token=token,
         has_fixed_addresses=bool(network.addresses),
+        has_external_datastore=spec.datastore is not None,
+        secrets=(token, *(_datastore.secrets(spec.datastore) if spec.datastore else ())),
         proxied=assignment.proxied,
         balancer=spec.balancer,
     )
@@ -123,6 +154,8 @@ class _Planner:
     base: Mapping[str, str]
     host_alias: str
     assignment: Assignment
+    fixes: Fixes
+    datastore_files: tuple[File, ...]
 
     @property
     def extras(self) -> Mapping[str, Extras]:
@@ -140,13 +173,22 @@ class _Planner:
     def _first(self) -> str:
         return server_name(self.spec.name, 0)
 
+    @property
+    def _is_on_host(self) -> bool:
+        return self.network.name == HOST_NETWORK
+
+    @property
+    def _url(self) -> str:
+        """Return where nodes join: the port is not published but k3s's own."""
+        return f"https://{self._first}:{self.api.port if self._is_on_host else API_PORT}"
+
     def _aliases(self, name: str) -> tuple[str, ...]:
         """Return common names of nodes, for networks on which their addresses are not known."""
         if self.network.addresses:
             return ()
-        found = [_servers_alias(self.spec.name)] if name in self.members.servers else []
+        found = [servers_alias(self.spec.name)] if name in self.members.servers else []
         found += [
-            _port_alias(self.spec.name, port)
+            port_alias(self.spec.name, port)
             for port in self.assignment.proxied
             if name in port.nodes
         ]
@@ -169,11 +211,11 @@ class _Planner:
             **self.base,
             LABEL_ROLE: role,
             **({LABEL_HOST_ALIASES: json.dumps(aliases)} if aliases else {}),
-            "k3d.cluster.url": f"https://{self._first}:{API_PORT}",
+            "k3d.cluster.url": self._url,
             LABEL_TOKEN: self.token,
             **self._volume_labels(),
             LABEL_NETWORK: self.network.name,
-            "k3d.cluster.network.iprange": self.network.subnet,
+            "k3d.cluster.network.iprange": self.network.subnet or _NO_RANGE,
             LABEL_NETWORK_EXTERNAL: "true" if self.network.is_external else "false",
             "k3d.server.loadbalancer": (
                 loadbalancer_name(self.spec.name) if self.spec.loadbalancer else ""
@@ -183,28 +225,34 @@ class _Planner:
 
     def _server(self, index: int, addresses: Mapping[str, str]) -> Node:
         name, is_init = server_name(self.spec.name, index), index == 0
-        several = self.spec.servers > 1
+        several, store = self.spec.servers > 1, self.spec.datastore
+        arguments = self.extras[name].arguments
+        _arguments.refuse(self.spec, arguments)
         labels = self._labels(Role.SERVER, name) | {
             LABEL_API_HOST: self.api.host,
             LABEL_API_IP: self.api.host_ip,
             LABEL_API_PORT: str(self.api.port),
         }
         if several:
-            labels[LABEL_INIT] = "true" if is_init else "false"
+            # With a datastore outside there is none: k3d insists on --cluster-init in its command.
+            labels[LABEL_INIT] = "true" if is_init and store is None else "false"
         if address := addresses.get(name):
             labels["k3d.node.staticIP"] = address
-        command = ["server", *self.extras[name].arguments]
-        if several and is_init:
-            command.append("--cluster-init")
+        command = ["server", *arguments]
+        starts_etcd = several and is_init and store is None
+        if starts_etcd and not _arguments.has_option(arguments, _arguments.CLUSTER_INIT):
+            command.append(_arguments.CLUSTER_INIT)
+        if self._is_on_host and self.api.port != API_PORT:
+            command += ["--https-listen-port", str(self.api.port)]
         command += self._node_labels(name)
         command += ["--tls-san", self.api.host]
         if self.spec.loadbalancer:
             command += ["--tls-san", loadbalancer_name(self.spec.name)]
-        is_published = is_init and not self.spec.loadbalancer
+        is_published = is_init and not self.spec.loadbalancer and not self._is_on_host
         container = self._k3s_container(
             name,
             command=command,
-            url=None if is_init else f"https://{self._first}:{API_PORT}",
+            url=None if is_init or store is not None else self._url,
             labels=labels,
             address=addresses.get(name),
             aliases=self._aliases(name),
@@ -217,7 +265,7 @@ class _Planner:
         container = self._k3s_container(
             name,
             command=["agent", *self.extras[name].arguments, *self._node_labels(name)],
-            url=f"https://{self._first}:{API_PORT}",
+            url=self._url,
             labels=self._labels(Role.AGENT, name),
             address=addresses.get(name),
             aliases=self._aliases(name),
@@ -249,14 +297,17 @@ class _Planner:
         if url:
             env.append(f"K3S_URL={url}")
         is_server = command[0] == "server"
+        if is_server and self.spec.datastore is not None:
+            env += _datastore.environment(self.spec.datastore)
         memory = self.spec.servers_memory if is_server else self.spec.agents_memory
+        scripts = self._scripts(name, is_server=is_server, memory=memory)
         return ContainerSpec(
             name=name,
             image=self.spec.image,
             network=self.network.name,
             address=address,
             aliases=aliases,
-            entrypoint=(entrypoint.PATH,),
+            entrypoint=(entrypoint.PATH,) if scripts else None,
             command=tuple(command),
             env=(*env, _KUBECONFIG_ENV),
             labels=labels,
@@ -267,12 +318,28 @@ class _Planner:
             host_pid_mode=self.spec.host_pid_mode,
             memory=memory,
             gpus=self.spec.gpus,
+            init=self.fixes.init,
             files=(
-                *entrypoint.node_files(
-                    is_server=is_server, gateway=self.network.gateway or None, memory=memory
-                ),
+                *scripts,
+                *self._datastore_files(name, is_server=is_server),
                 *self.extras[name].files,
             ),
+        )
+
+    def _datastore_files(self, name: str, *, is_server: bool) -> tuple[File, ...]:
+        if self.spec.datastore is None:
+            return ()
+        password = _datastore.node_password(self.token, name)
+        return (password, *(self.datastore_files if is_server else ()))
+
+    def _scripts(self, name: str, *, is_server: bool, memory: int) -> tuple[File, ...]:
+        return _scripts.files(
+            self.spec,
+            self.extras[name].binds,
+            is_server=is_server,
+            gateway=self.network.gateway,
+            memory=memory,
+            fixes=self.fixes,
         )
 
     def _loadbalancer(self, image: str, addresses: Mapping[str, str]) -> Node:
@@ -288,6 +355,7 @@ class _Planner:
             binds=self._binds(name),
             ports=(*self._binding, *self.extras[name].ports),
             ulimits=self.spec.ulimits,
+            init=self.fixes.init,
             files=(*self._balancer_files(addresses), *self.extras[name].files),
         )
         return Node(name=name, role=Role.LOADBALANCER, is_init=False, container=container)
@@ -309,7 +377,7 @@ class _Planner:
 
     def _balancer_files(self, addresses: Mapping[str, str]) -> tuple[File, ...]:
         servers = self.members.servers
-        balancer = _Balancer(
+        balancer = Balancer(
             cluster=self.spec.name,
             servers=servers,
             addresses=addresses,
@@ -319,59 +387,9 @@ class _Planner:
         # One that does not run yet would hold a probe for nginx's whole connect timeout.
         api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))
         if not addresses:
-            api = nginx.Forward(port=API_PORT, name=_servers_alias(self.spec.name))
+            api = nginx.Forward(port=API_PORT, name=servers_alias(self.spec.name))
         return balancer.files(api)
-
-
-def _servers_alias(cluster: str) -> str:
-    return f"k3d-{cluster}-servers"
-
-
-def _port_alias(cluster: str, port: ProxiedPort) -> str:
-    return f"k3d-{cluster}-port-{port.port}-{port.protocol}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Balancer:
-    """What a load balancer knows; without *addresses* it goes by names."""
-
-    cluster: str
-    servers: Sequence[str]
-    addresses: Mapping[str, str]
-    proxied: Sequence[ProxiedPort]
-    settings: BalancerSettings
-
-    def files(self, api: nginx.Forward) -> tuple[File, ...]:
-        """Return its files: the API as it is, every other port to all its nodes."""
-        forwards = [api, *map(self._forward, self.proxied)]
-        nodes = {f"{API_PORT}.tcp": self.servers} | {one.key: one.nodes for one in self.proxied}
-        return nginx.files(
-            nginx.config(forwards, self.settings), nginx.values(nodes, self.settings)
-        )
-
-    def _forward(self, one: ProxiedPort) -> nginx.Forward:
-        hosts = tuple(self.addresses[name] for name in one.nodes) if self.addresses else ()
-        name = "" if self.addresses else _port_alias(self.cluster, one)
-        return nginx.Forward(port=one.port, protocol=one.protocol, hosts=hosts, name=name)
 
 
 # On every container of k3d's, the load balancer too.
 _KUBECONFIG_ENV = f"K3S_KUBECONFIG_OUTPUT={KUBECONFIG_PATH}"
-
-
-def balancer_files(cluster: Cluster, *, balanced: bool) -> tuple[File, ...]:
-    """Return the load balancer's configuration with every server, on fixed addresses.
-
-    *balanced* is for the time when every server can answer; before, all but the first stand by.
-    """
-    addresses = {node.name: node.container.address or node.name for node in cluster.nodes}
-    servers = [server.name for server in cluster.servers]
-    hosts = tuple(addresses[name] for name in servers)
-    api = nginx.Forward(port=API_PORT, hosts=hosts, is_balanced=balanced)
-    return _Balancer(
-        cluster=cluster.name,
-        servers=servers,
-        addresses=addresses,
-        proxied=cluster.proxied,
-        settings=cluster.balancer,
-    ).files(api)

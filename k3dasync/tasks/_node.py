@@ -1,10 +1,13 @@
 """What all nodes share: the container, its start, its Node object becoming Ready."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node
 from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
+from k3dasync.kubernetes import NodeStatus
 from k3dasync.runtime import NetworkState
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids
@@ -38,8 +41,9 @@ class CreateContainer:
         network = await self._network(context)
         spec = self.node.container
         labels = {**spec.labels, LABEL_NETWORK_ID: network.id}
+        where = spec.network if spec.network == HOST_NETWORK else network.id
         try:
-            await context.runtime.create_container(replace(spec, network=network.id, labels=labels))
+            await context.runtime.create_container(replace(spec, network=where, labels=labels))
         except Conflict as error:
             detail = await _owner(context, spec.name)
             raise NameTaken("container", spec.name, detail) from error
@@ -95,11 +99,16 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitReady:
-    """Wait until the node's Node object is Ready, as the Kubernetes API says."""
+    """Wait until the node's Node object is Ready, as the Kubernetes API says.
+
+    One that *may be old* counts only if the node has said so since its container has started: a
+    datastore that outlives clusters may know a Node of that name, Ready as long as nobody looks.
+    """
 
     node: Node
     involved: tuple[str, ...]
     needs: frozenset[TaskId]
+    may_be_old: bool = False
 
     @property
     def id(self) -> TaskId:
@@ -115,13 +124,19 @@ class AwaitReady:
 
     async def run(self, context: Context) -> None:
         watch, name = context.watch, self.node.name
+        since = await _started(context, name) if self.may_be_old else 0.0
+
+        def current() -> NodeStatus | None:
+            status = watch.node(name)
+            is_old = status is not None and status.heard is not None and status.heard < since
+            return None if is_old else status
 
         def is_ready() -> bool:
-            status = watch.node(name)
+            status = current()
             return status is not None and status.is_ready
 
         def waiting() -> None:
-            status = watch.node(name)
+            status = current()
             context.report.waiting(
                 f"the node to be Ready: {status.reason or 'no condition yet'}"
                 if status
@@ -129,6 +144,18 @@ class AwaitReady:
             )
 
         await watch.until(is_ready, involved=self.involved, waiting=waiting)
+
+
+async def _started(context: Context, name: str) -> float:
+    """Return when a container has started, in the whole seconds in which Nodes tell the time.
+
+    By the engine's clock, which is that of its nodes. Raises NodeGone if it is not there any more.
+    """
+    try:
+        said = (await context.runtime.inspect_container(name)).started_at
+    except NotFound as error:
+        raise NodeGone(name, "removed") from error
+    return float(int(datetime.fromisoformat(said).timestamp()))
 
 
 def create(cluster: Cluster, node: Node) -> CreateContainer:
@@ -159,7 +186,14 @@ def ready(cluster: Cluster, node: Node) -> list[AwaitReady]:
         return []
     needs = frozenset({_ids.start(node.name), _ids.api(cluster.name)})
     involved = (node.name, *way_to_api(cluster))
-    return [AwaitReady(node=node, involved=tuple(dict.fromkeys(involved)), needs=needs)]
+    return [
+        AwaitReady(
+            node=node,
+            involved=tuple(dict.fromkeys(involved)),
+            needs=needs,
+            may_be_old=cluster.has_external_datastore,
+        )
+    ]
 
 
 def way_to_api(cluster: Cluster) -> tuple[str, ...]:

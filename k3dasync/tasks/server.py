@@ -1,4 +1,4 @@
-"""The servers: the init server, and those which join it one after the other."""
+"""The servers: the first one, and those which join it one after the other, or all at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +117,9 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
         involved=involved,
         needs=frozenset({_ids.start(first.name), _ids.start(published.name)}),
     )
-    if cluster.wait is not WaitLevel.NONE or len(cluster.servers) > 1:
+    joining = cluster.servers[1:]
+    are_gated = bool(joining) and not cluster.has_external_datastore
+    if cluster.wait is not WaitLevel.NONE or are_gated:
         yield AwaitApi(
             api=cluster.api,
             cluster=cluster.name,
@@ -125,9 +127,15 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
             involved=involved,
             needs=frozenset({_ids.supervisor(first.name)}),
         )
-    yield from _joins(cluster, cluster.servers[1:])
+    yield from _joins(cluster, joining) if are_gated else _starts(joining)
     for node in cluster.servers:
         yield from _node.ready(cluster, node)
+
+
+def _starts(servers: tuple[Node, ...]) -> Iterator[ClusterTask]:
+    """Yield the starts of servers that share a datastore outside: none has to join another."""
+    for node in servers:
+        yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
 
 
 def _joins(cluster: Cluster, joining: tuple[Node, ...]) -> Iterator[ClusterTask]:

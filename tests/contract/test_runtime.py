@@ -5,10 +5,12 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
     Conflict,
+    EngineError,
     ImageUnavailable,
     NotFound,
     PortTaken,
@@ -56,6 +58,28 @@ async def test_an_image_that_cannot_be_had(bench: Bench) -> None:
 
 
 # ---- networks
+
+
+async def test_the_hosts_own_network_is_always_there(bench: Bench) -> None:
+    """Without a range, and nobody can remove it."""
+    found = [one for one in await bench.runtime.networks() if one.name == HOST_NETWORK]
+
+    assert [("host", (), "")] == [(one.driver, one.subnets, one.gateway) for one in found]
+    with pytest.raises(EngineError, match="pre-defined network"):
+        await bench.runtime.remove_network(HOST_NETWORK, {})
+
+
+async def test_a_container_on_the_hosts_network(bench: Bench) -> None:
+    """It runs there without an address; entries for its hosts file are taken."""
+    spec = bench.spec(HOST_NETWORK, extra_hosts=("far.example:10.9.9.9",))
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+
+    (listed,) = await bench.runtime.containers(bench.labels)
+    inspected = await bench.runtime.inspect_container(spec.name)
+    assert {HOST_NETWORK: ""} == listed.addresses == inspected.state.addresses
+    assert Status.RUNNING is inspected.state.status
+    assert "" not in await bench.runtime.addresses_in_use(HOST_NETWORK)
 
 
 async def test_a_network_is_listed_as_made(bench: Bench) -> None:

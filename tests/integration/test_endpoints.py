@@ -51,7 +51,9 @@ async def pump(source: ByteStream, target: ByteStream, done: anyio.CancelScope) 
 
 
 @asynccontextmanager
-async def forwarded(url: str, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def forwarded(
+    url: str, context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1"
+) -> AsyncIterator[int]:
     """Forward a TCP port of this machine, with TLS or without, to the engine."""
 
     async def forward(client: ByteStream) -> None:
@@ -59,7 +61,7 @@ async def forwarded(url: str, context: ssl.SSLContext | None = None) -> AsyncIte
             group.start_soon(pump, client, server, group.cancel_scope)
             group.start_soon(pump, server, client, group.cancel_scope)
 
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+    async with await anyio.create_tcp_listener(local_host=host) as listener:
         served = TLSListener(listener, context, standard_compatible=False) if context else listener
         async with anyio.create_task_group() as group:
             group.start_soon(served.serve, forward)

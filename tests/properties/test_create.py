@@ -42,12 +42,23 @@ from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.operations.rollback import rollback
-from k3dasync.spec import ClusterSpec, WaitLevel
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, WaitLevel
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
 SPEC = ClusterSpec(name="dev", servers=2, agents=2, timeout=3600.0)
 """Small enough for a sweep over every call, and with every kind of task in it."""
+
+
+SHAPES = {
+    "usual": SPEC,
+    "datastore": ClusterSpec(
+        name="dev", servers=3, agents=1, timeout=3600.0, datastore=Datastore(endpoint="http://e:1")
+    ),
+    "on-host": ClusterSpec(
+        name="dev", network="host", api_port=ApiPort(None, 16443), timeout=3600.0
+    ),
+}
 
 
 @dataclass
@@ -90,15 +101,16 @@ async def test_a_create_that_goes_well_keeps_the_laws() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_fault_at_every_call_leaves_nothing(moment: Moment) -> None:
+async def test_a_fault_at_every_call_leaves_nothing(moment: Moment, shape: str) -> None:
     """Whichever call fails, before or after its effect: the engine is empty and the log closed."""
-    calls = await calls_of_a_create()
+    calls = await calls_of_a_create(SHAPES[shape])
     for nth in range(1, len(calls) + 1):
         refused = EngineError("do", "it", "refused on order")
         async with world(Fault(trouble=Fail(refused), nth=nth, moment=moment)) as one:
             try:
-                await one.create()
+                await one.create(SHAPES[shape])
             except K3dAsyncError:
                 assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"
             if one.log:
@@ -106,17 +118,18 @@ async def test_a_fault_at_every_call_leaves_nothing(moment: Moment) -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_stop_at_every_call_leaves_nothing(moment: Moment) -> None:
+async def test_a_stop_at_every_call_leaves_nothing(moment: Moment, shape: str) -> None:
     """Whenever the user says stop, everything is taken back and the log says why."""
-    calls = await calls_of_a_create()
+    calls = await calls_of_a_create(SHAPES[shape])
     for nth in range(1, len(calls) + 1):
         stop = Stop()
         trouble = Call(partial(stop.request, "enough"))
         order = Fault(trouble=trouble, nth=nth, moment=moment)
         async with world(order) as one:
             try:
-                await one.create(stop=stop)
+                await one.create(SHAPES[shape], stop=stop)
             except Interrupted as error:
                 assert "enough" in str(error)  # noqa: PT017 - or it came too late
                 assert one.runtime.is_empty(), f"call {nth} {calls[nth - 1]}: left behind"
@@ -329,6 +342,7 @@ async def test_no_rollback_keeps_the_wreck_until_told() -> None:
     servers=st.integers(1, 3),
     agents=st.integers(0, 4),
     loadbalancer=st.booleans(),
+    is_outside=st.booleans(),
     wait=st.sampled_from(WaitLevel),
     scale=st.sampled_from([0.0, 0.01, 1.0, 3.0]),
     nth=st.integers(0, 120),
@@ -344,6 +358,7 @@ def test_any_shape_any_trouble(  # noqa: PLR0917 - hypothesis gives them by name
     servers: int,
     agents: int,
     loadbalancer: bool,
+    is_outside: bool,
     wait: WaitLevel,
     scale: float,
     nth: int,
@@ -352,7 +367,12 @@ def test_any_shape_any_trouble(  # noqa: PLR0917 - hypothesis gives them by name
 ) -> None:
     """Whatever the shape, the speed and the trouble: the laws hold; success or nothing is left."""
     spec = ClusterSpec(
-        name="dev", servers=servers, agents=agents, loadbalancer=loadbalancer, wait=wait
+        name="dev",
+        servers=servers,
+        agents=agents,
+        loadbalancer=loadbalancer,
+        datastore=Datastore(endpoint="http://etcd:2379") if is_outside else None,
+        wait=wait,
     )
 
     async def attempt() -> None:

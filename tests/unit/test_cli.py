@@ -78,7 +78,7 @@ def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str])
         ["create", "--timeout", "5"],
         ["create", "--api-port", "99999"],
         ["create", "--subnet", "10.0.0.0/30"],
-        ["create", "--network", "host"],
+        ["create", "--network", "host", "-a", "1"],
         ["create", "--network", "x", "--subnet", "10.0.0.0/24"],
         ["create", "--image", ""],
         ["create", "--runtime", "nonsense"],

@@ -72,6 +72,9 @@ def test_docker_host_in_every_form(home: Path, said: str, url: str) -> None:
         ("tcp://10.1.2.3:2375", "10.1.2.3"),
         ("ssh://me@build.example.org:2222", "build.example.org"),
         ("ssh://localhost", ""),
+        ("ssh://me@[fd00::7]:22", "fd00::7"),
+        ("tcp://[fd00::1]:2375", "fd00::1"),
+        ("tcp://0.0.0.0:2375", ""),
     ],
 )
 def test_published_ports_are_where_the_engine_is(home: Path, said: str, host: str) -> None:

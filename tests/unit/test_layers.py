@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "kubernetes",
         "etcd",
         "addresses",
+        "fixes",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
     {"limits", "entrypoint", "nginx", "backend", "cluster"},

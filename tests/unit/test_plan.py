@@ -8,7 +8,7 @@ import pytest
 from k3dasync import drawing, tasks
 from k3dasync.kubeconfig import Target
 from k3dasync.operations.create import Decision
-from k3dasync.spec import ApiPort, ClusterSpec, WaitLevel
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore, WaitLevel
 from tests.unit.worlds import decided
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,6 +27,8 @@ SHAPES = {
     "host-ports": spec(api_port=ApiPort("0.0.0.0", 6550), agents=1),
     "wait-none": spec(servers=2, wait=WaitLevel.NONE),
     "wait-api": spec(servers=3, agents=1, wait=WaitLevel.API),
+    "datastore": spec(servers=3, agents=1, datastore=Datastore(endpoint="https://etcd:2379")),
+    "on-host": spec(network="host", api_port=ApiPort(None, 6551)),
     "same-image": ClusterSpec(name="dev", image="nginx:test"),
 }
 

@@ -118,7 +118,7 @@ def test_bad_names(name: str) -> None:
         (ClusterSpec(image=""), "--image"),
         (ClusterSpec(image="UPPER:x"), "--image"),
         (ClusterSpec(image="a b"), "--image"),
-        (ClusterSpec(network="host"), "--network host"),
+        (ClusterSpec(network="host", agents=1), "--network host takes one server"),
         (ClusterSpec(network="bridge"), "--network bridge"),
         (ClusterSpec(network="none"), "--network none"),
         (ClusterSpec(network="a/b"), "not the name of a network"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from k3dasync.docker import archive, translate
+from k3dasync.docker import archive, pull, translate
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -291,7 +291,7 @@ def layer(id: str, status: str, current: int = 0, total: int = 0) -> dict[str, A
 
 def test_a_pull_adds_up_its_layers() -> None:
     """The total is told when the last layer's size is known; what is unpacked does not count."""
-    tally = translate.PullTally()
+    tally = pull.PullTally()
     told = [
         tally.feed(message)
         for message in (
@@ -314,7 +314,7 @@ def test_a_pull_adds_up_its_layers() -> None:
 
 def test_a_layer_whose_size_is_never_told() -> None:
     """It came in one piece, and does not keep the total unknown."""
-    tally = translate.PullTally()
+    tally = pull.PullTally()
     for message in (
         layer("a", "Pulling fs layer"),
         layer("b", "Pulling fs layer"),
@@ -443,7 +443,7 @@ def test_no_words_at_all() -> None:
 )
 def test_a_failed_pull_says_what_to_do(words: str, hint: str) -> None:
     """As far as the engine's words tell."""
-    found = translate.pull_error("a:none", words)
+    found = pull.pull_error("a:none", words)
 
     assert ImageUnavailable is type(found)
     assert str(found).startswith(f"cannot pull image a:none: {words}; ")
