@@ -123,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wished, given = verbosity.take(sys.argv[1:] if arguments is None else arguments)
         verbosity.current.set(wished)
         given = with_wait_level(given)
+        if given[:1] == ["help"]:
+            given = [*given[1:], "--help"]
         app = build()
         if given and given[0] not in app and not given[0].startswith("-"):
             from k3dasync import plugins  # only for words that are not ours

@@ -295,3 +295,16 @@ def test_a_bad_scale_is_refused(
     monkeypatch.setenv("K3DASYNC_FAKE_SCALE", "fast")
     assert 2 == rehearse()
     assert "K3DASYNC_FAKE_SCALE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["create"], ["cluster", "list"]], ids=" ".join)
+def test_help_before_a_command_is_help_behind_it(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with k3d."""
+    assert 0 == main(["help", *words])
+    before = capsys.readouterr().out
+    assert 0 == main([*words, "--help"])
+
+    assert capsys.readouterr().out == before
+    assert "Usage: " in before
