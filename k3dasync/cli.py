@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
-from k3dasync import __version__, streams, verbosity
+from k3dasync import __version__, streams, usage, verbosity
 from k3dasync.errors import K3dAsyncError, OutputError, SpecError
 from k3dasync.streams import say
 
@@ -139,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wished, given = verbosity.take(sys.argv[1:] if arguments is None else arguments)
         verbosity.current.set(wished)
         given = with_wait_level(given)
+        if given[:1] == ["help"]:
+            given = [*given[1:], "--help"]
         app = build()
         if given and given[0] not in app and not given[0].startswith("-"):
             from k3dasync import plugins  # only for words that are not ours
@@ -151,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except CycloptsError as error:
-        return _fail(_usage_error(error), 2)
+        return _report(usage.of(error))
     except Exception as error:
         known = _ours(error)
         if known is None:
@@ -165,11 +167,6 @@ def _forget_empty_variables() -> None:
     empty = [name for name, value in os.environ.items() if name.startswith("K3D_") and not value]
     for name in empty:
         del os.environ[name]
-
-
-def _usage_error(error: CycloptsError) -> str:
-    words = " ".join(str(error).split()).rstrip(".")
-    return f"{words}; see: {' '.join(['k3dasync', *(error.command_chain or ()), '--help'])}"
 
 
 def _ours(error: Exception) -> K3dAsyncError | None:
@@ -195,9 +192,7 @@ def _report(error: K3dAsyncError) -> int:
         say(str(cause))
     for note in getattr(error, "__notes__", ()):
         say(note)
-    return _fail(str(error), error.exit_code)
-
-
-def _fail(text: str, code: int) -> int:
-    say(f"error: {text}")
-    return code
+    # The code stands in the first line: below it may stand a log's last words.
+    first, line_end, rest = str(error).partition("\n")
+    say(f"error: {first} [{error.code}]{line_end}{rest}")
+    return error.exit_code

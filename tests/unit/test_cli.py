@@ -126,6 +126,30 @@ def test_what_the_user_wrote_wrong_is_one_line_and_2(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["creat"], "UNKNOWN_COMMAND", "did you mean create?"),
+        (["cluster", "creat"], "UNKNOWN_COMMAND", "did you mean create?"),
+        (["create", "--agent", "1"], "UNKNOWN_FLAG", "did you mean --agents?"),
+        (["create", "--agents"], "MISSING_VALUE", "--agents"),
+        (["create", "-s", "x"], "INVALID_VALUE", "'x' is not a whole number"),
+        (["create", "a", "b"], "UNEXPECTED_ARGUMENT", "'b'"),
+        (["create", "-p", "80@nobody:0"], "INVALID_FILTER", "at character"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_ends_with_its_code(
+    arguments: list[str], code: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In brackets, the same as in events; near words are offered."""
+    assert 2 == main(arguments)
+    err = capsys.readouterr().err.rstrip()
+
+    assert words in err
+    assert err.endswith(f"[{code}]")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["kubeconfig", "get", "nope"], ["list", "nope"], ["kubeconfig", "write", "nope"]],
     ids=" ".join,
@@ -274,3 +298,16 @@ def test_a_bad_scale_is_refused(
     monkeypatch.setenv("K3DASYNC_FAKE_SCALE", "fast")
     assert 2 == rehearse()
     assert "K3DASYNC_FAKE_SCALE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["create"], ["cluster", "list"]], ids=" ".join)
+def test_help_before_a_command_is_help_behind_it(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with k3d."""
+    assert 0 == main(["help", *words])
+    before = capsys.readouterr().out
+    assert 0 == main([*words, "--help"])
+
+    assert capsys.readouterr().out == before
+    assert "Usage: " in before

@@ -1,6 +1,8 @@
 """The documents say what the code says, where that can be compared."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,18 @@ def test_every_code_is_described() -> None:
 
     assert {"INTERNAL", "ABANDONED", "NODE_OOM"} <= codes
     assert [] == sorted(code for code in codes if f"`{code}`" not in EVENTS)
+
+
+def test_the_table_of_errors_is_what_the_code_says() -> None:
+    """A new class of error, or another exit code, changes docs/errors.md."""
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "dev" / "errors.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert made.stdout == (ROOT / "docs" / "errors.md").read_text()
 
 
 def test_every_kind_of_task_is_named() -> None:

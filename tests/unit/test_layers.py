@@ -48,6 +48,7 @@ LAYERS: list[set[str]] = [
     {"tasks"},
     {"operations"},
     {"commands"},
+    {"usage"},
     {"cli"},
     {"__main__"},
 ]
