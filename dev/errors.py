@@ -17,8 +17,8 @@ Made by `dev/errors.py` from the code. An error is told on standard error,
 some cases (`NODE_OOM`) or only in logs (`INTERNAL`, `ABANDONED`):
 [events.md](events.md) has them, too.
 
-| code | exit code | when | class |
-|---|---|---|---|
+| code | exit code | when | what to do | class |
+|---|---|---|---|---|
 """
 
 
@@ -36,7 +36,8 @@ def document() -> str:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     rows = {
-        f"| `{kind.code}` | {kind.exit_code} | {first_line(kind)} | {kind.__name__} |\n"
+        f"| `{kind.code}` | {kind.exit_code} | {first_line(kind)} "
+        f"| {kind.remedy} | {kind.__name__} |\n"
         for kind in kinds()
         if "code" in vars(kind)
     }

@@ -12,7 +12,8 @@ from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
 from k3dasync import __version__, streams, usage, verbosity
-from k3dasync.errors import K3dAsyncError, OutputError, SpecError
+from k3dasync.errors import K3dAsyncError, OutputError
+from k3dasync.invalid import InvalidWait
 from k3dasync.streams import say
 
 _COMMANDS = {
@@ -121,7 +122,7 @@ def with_wait_level(arguments: Sequence[str]) -> list[str]:
             continue
         after = arguments[index + 1] if index + 1 < len(arguments) else ""
         if after in _LEVELS:
-            raise SpecError(
+            raise InvalidWait(
                 f"--wait {after}: the level stands after an equals sign: --wait={after}"
             )
         result.append("--wait=nodes")

@@ -12,42 +12,14 @@ from cyclopts.exceptions import (
 )
 
 from k3dasync.errors import SpecError
-
-
-class UnknownCommand(SpecError):
-    """A word names no command, and no plugin on PATH."""
-
-    code = "UNKNOWN_COMMAND"
-
-
-class UnknownFlag(SpecError):
-    """The command has no such flag."""
-
-    code = "UNKNOWN_FLAG"
-
-
-class MissingValue(SpecError):
-    """A flag or an argument lacks its value."""
-
-    code = "MISSING_VALUE"
-
-
-class InvalidValue(SpecError):
-    """A flag's value is of another type, or none of its choices."""
-
-    code = "INVALID_VALUE"
-
-
-class UnexpectedArgument(SpecError):
-    """More words than the command takes."""
-
-    code = "UNEXPECTED_ARGUMENT"
-
-
-class UsageError(SpecError):
-    """The command line cannot be understood in another way."""
-
-    code = "USAGE"
+from k3dasync.invalid import (
+    InvalidValue,
+    MissingValue,
+    UnexpectedArgument,
+    UnknownCommand,
+    UnknownFlag,
+    UsageError,
+)
 
 
 def of(error: CycloptsError) -> SpecError:
@@ -68,10 +40,24 @@ def _said(error: CycloptsError) -> tuple[type[SpecError], str]:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return UnexpectedArgument, f"unexpected argument {error.unused_tokens[0]!r}"
     text = " ".join(str(error).split()).rstrip(".")
-    for foreign, kind in ((MissingArgumentError, MissingValue), (CoercionError, InvalidValue)):
-        if isinstance(error, foreign):
-            return kind, text
-    return UsageError, text
+    if isinstance(error, MissingArgumentError):
+        return MissingValue, f"{_name(error)} needs a value"
+    if isinstance(error, CoercionError):
+        return InvalidValue, _without_head(text)
+    return UsageError, _without_head(text)
+
+
+def _name(error: MissingArgumentError) -> str:
+    """Return what the flag was written like, as far as it is known, or the argument's name."""
+    if error.keyword:
+        return error.keyword
+    return error.argument.name if error.argument is not None else "an argument"
+
+
+def _without_head(text: str) -> str:
+    """Turn `Invalid value for -s: …` into `-s: …`, and let others begin in small letters."""
+    _, head, rest = text.partition("Invalid value for ")
+    return rest if head else text[:1].lower() + text[1:]
 
 
 def _flags(error: UnknownOptionError) -> list[str]:

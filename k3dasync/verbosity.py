@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import InvalidValue
 from k3dasync.streams import say
 
 
@@ -80,7 +80,7 @@ def take(
 
 def _is_true(value: str, argument: str) -> bool:
     if value.lower() not in _TRUE | _FALSE:
-        raise SpecError(f"{argument}: expected true or false")
+        raise InvalidValue(f"{argument}: expected true or false")
     return value.lower() in _TRUE
 
 

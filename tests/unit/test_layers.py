@@ -12,6 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads"},
+    {"invalid"},
     {
         "masks",
         "streams",
