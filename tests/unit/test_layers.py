@@ -47,6 +47,7 @@ LAYERS: list[set[str]] = [
     {"kubeconfig", "watch", "docker", "fake"},
     {"tasks"},
     {"operations"},
+    {"completion"},
     {"commands"},
     {"usage"},
     {"cli"},
