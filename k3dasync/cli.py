@@ -71,6 +71,11 @@ def build() -> App:
         name="rollback",
         help="Take back what a killed run left.",
     )
+    app.command(
+        "k3dasync.commands.completion:completion",
+        name="completion",
+        help="Print what makes a shell complete command lines.",
+    )
     app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
     return app
 
@@ -136,8 +141,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     streams.open_missing()
     _forget_empty_variables()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["__complete"]:
+        from k3dasync.commands.completion import complete  # asked by shells
+
+        return complete(build(), words[1:])
     try:
-        wished, given = verbosity.take(sys.argv[1:] if arguments is None else arguments)
+        wished, given = verbosity.take(words)
         verbosity.current.set(wished)
         given = with_wait_level(given)
         if given[:1] == ["help"]:

@@ -48,6 +48,7 @@ LAYERS: list[set[str]] = [
     {"kubeconfig", "watch", "docker", "fake"},
     {"tasks"},
     {"operations"},
+    {"completion"},
     {"commands"},
     {"usage"},
     {"cli"},
