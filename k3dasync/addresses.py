@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import InvalidNetwork, InvalidSetting, InvalidSubnet
 
 HOST_NETWORK = "host"
 """The engine's network for containers that share addresses and ports with its host."""
@@ -57,10 +57,12 @@ def subnets(name: str, nodes: int, taken: Collection[str]) -> Iterator[str]:
     try:
         pool = ipaddress.IPv4Network(text, strict=False)
     except ValueError as error:
-        raise SpecError(f"K3DASYNC_SUBNET_POOL: {error}") from None
+        raise InvalidSetting(f"K3DASYNC_SUBNET_POOL: {error}") from None
     refuse_special(pool, "K3DASYNC_SUBNET_POOL")
     if pool.prefixlen > prefix:
-        raise SpecError(f"K3DASYNC_SUBNET_POOL {pool} is too small: {nodes} nodes need a /{prefix}")
+        raise InvalidSetting(
+            f"K3DASYNC_SUBNET_POOL {pool} is too small: {nodes} nodes need a /{prefix}"
+        )
     used = [ipaddress.ip_network(cidr, strict=False) for cidr in taken]
     used4 = [network for network in used if isinstance(network, ipaddress.IPv4Network)]
     size = 2 ** (prefix - pool.prefixlen)
@@ -85,7 +87,7 @@ def refuse_special(network: ipaddress.IPv4Network, origin: str) -> None:
     """Raise SpecError, naming the *origin*, if a range is not for networks of machines."""
     for cidr, what in _NOT_FOR_NODES.items():
         if network.overlaps(ipaddress.IPv4Network(cidr)):
-            raise SpecError(f"{origin} {network} cannot be used: {cidr} is {what}")
+            raise InvalidSubnet(f"{origin} {network} cannot be used: {cidr} is {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def node_addresses(subnet: str, count: int) -> tuple[str, ...]:
     network = ipaddress.IPv4Network(subnet)
     room = network.num_addresses // 2 - 2
     if count > room:
-        raise SpecError(f"subnet {subnet} has room for {room} nodes, {count} are asked for")
+        raise InvalidSubnet(f"subnet {subnet} has room for {room} nodes, {count} are asked for")
     return tuple(str(network[2 + index]) for index in range(count))
 
 
@@ -133,7 +135,9 @@ def addresses_of_foreign(subnet: str, count: int, taken: Collection[str]) -> tup
         if (address := str(network[index])) not in taken:
             found.append(address)
     if len(found) < count:
-        raise SpecError(f"network {subnet} has {len(found)} free addresses, {count} are needed")
+        raise InvalidNetwork(
+            f"network {subnet} has {len(found)} free addresses, {count} are needed"
+        )
     return tuple(found)
 
 
@@ -145,7 +149,7 @@ def api_ports(name: str, taken: Collection[int]) -> Iterator[int]:
     text = _setting("K3DASYNC_API_PORTS", API_PORTS)
     first, _, last = text.partition("-")
     if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last) < 65536):
-        raise SpecError(
+        raise InvalidSetting(
             f"K3DASYNC_API_PORTS {text!r}: expected FIRST-LAST, for example 26000-29999"
         )
     size = int(last) - int(first) + 1

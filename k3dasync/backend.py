@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import InvalidRuntime
 from k3dasync.kubernetes import KubernetesConnect
 from k3dasync.runtime import EngineReader, Runtime
 
@@ -36,12 +36,14 @@ def find(name: str) -> OpenBackend:
     """
     opener = _load(name, _ALIASES.get(name, name))
     if not callable(opener):
-        raise SpecError(f"--runtime {name}: that opens no backend, it cannot be called")
+        raise InvalidRuntime(f"--runtime {name}: that opens no backend, it cannot be called")
 
     def open() -> AbstractAsyncContextManager[Backend]:
         opened = opener()
         if not isinstance(opened, AbstractAsyncContextManager):
-            raise SpecError(f"--runtime {name}: it opens {type(opened).__name__}, not a backend")
+            raise InvalidRuntime(
+                f"--runtime {name}: it opens {type(opened).__name__}, not a backend"
+            )
         return opened
 
     return open
@@ -65,8 +67,8 @@ def _load(name: str, path: str) -> Any:
     module, _, attribute = path.partition(":")
     if not (module and attribute):
         known = ", ".join(_ALIASES)
-        raise SpecError(f"--runtime {name!r}: expected {known} or module:attribute")
+        raise InvalidRuntime(f"--runtime {name!r}: expected {known} or module:attribute")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SpecError(f"--runtime {name}: {error}") from error
+        raise InvalidRuntime(f"--runtime {name}: {error}") from error

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 from cyclopts.help import PlainFormatter
 
-from k3dasync import __version__, streams, verbosity
-from k3dasync.errors import K3dAsyncError, OutputError, SpecError
+from k3dasync import __version__, streams, usage, verbosity
+from k3dasync.errors import K3dAsyncError, OutputError
+from k3dasync.invalid import InvalidWait
 from k3dasync.streams import say
 
 _COMMANDS = {
@@ -70,12 +71,12 @@ def build() -> App:
         name="rollback",
         help="Take back what a killed run left.",
     )
-    app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
     app.command(
         "k3dasync.commands.completion:completion",
         name="completion",
-        help="Print the script that makes a shell complete all this.",
+        help="Print what makes a shell complete command lines.",
     )
+    app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
     return app
 
 
@@ -126,7 +127,7 @@ def with_wait_level(arguments: Sequence[str]) -> list[str]:
             continue
         after = arguments[index + 1] if index + 1 < len(arguments) else ""
         if after in _LEVELS:
-            raise SpecError(
+            raise InvalidWait(
                 f"--wait {after}: the level stands after an equals sign: --wait={after}"
             )
         result.append("--wait=nodes")
@@ -140,15 +141,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     streams.open_missing()
     _forget_empty_variables()
-    asked = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if asked[:1] == ["__complete"]:
-            from k3dasync.commands import complete  # not in the table: it is for shells
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["__complete"]:
+        from k3dasync.commands.completion import complete  # asked by shells
 
-            return complete.run(build(), asked[1:])
-        wished, given = verbosity.take(asked)
+        return complete(build(), words[1:])
+    try:
+        wished, given = verbosity.take(words)
         verbosity.current.set(wished)
         given = with_wait_level(given)
+        if given[:1] == ["help"]:
+            given = [*given[1:], "--help"]
         app = build()
         if given and given[0] not in app and not given[0].startswith("-"):
             from k3dasync import plugins  # only for words that are not ours
@@ -161,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except CycloptsError as error:
-        return _fail(_usage_error(error), 2)
+        return _report(usage.of(error))
     except Exception as error:
         known = _ours(error)
         if known is None:
@@ -175,11 +178,6 @@ def _forget_empty_variables() -> None:
     empty = [name for name, value in os.environ.items() if name.startswith("K3D_") and not value]
     for name in empty:
         del os.environ[name]
-
-
-def _usage_error(error: CycloptsError) -> str:
-    words = " ".join(str(error).split()).rstrip(".")
-    return f"{words}; see: {' '.join(['k3dasync', *(error.command_chain or ()), '--help'])}"
 
 
 def _ours(error: Exception) -> K3dAsyncError | None:
@@ -205,9 +203,7 @@ def _report(error: K3dAsyncError) -> int:
         say(str(cause))
     for note in getattr(error, "__notes__", ()):
         say(note)
-    return _fail(str(error), error.exit_code)
-
-
-def _fail(text: str, code: int) -> int:
-    say(f"error: {text}")
-    return code
+    # The code stands in the first line: below it may stand a log's last words.
+    first, line_end, rest = str(error).partition("\n")
+    say(f"error: {first} [{error.code}]{line_end}{rest}")
+    return error.exit_code

@@ -3,8 +3,9 @@
 K3dAsyncError                                               exit 1
 ├── SpecError            what the user wrote is wrong       exit 2
 │   ├── ConfigInvalid    a config file, with all that is wrong in it
-│   └── InvalidSyntax    a text has no meaning; says where
-│       └── InvalidFilter · InvalidPort · InvalidVolume
+│   ├── InvalidSyntax    a text has no meaning; says where
+│   │   └── InvalidFilter · InvalidPort · InvalidVolume · InvalidApiPort
+│   └── InvalidName · InvalidImage · UnknownFlag · …     all of invalid.py
 ├── ConfigNotWritten                                        exit 1
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NodeNotFound                                            exit 1
@@ -13,8 +14,8 @@ K3dAsyncError                                               exit 1
 ├── ChannelError         no version for a release channel   exit 1
 ├── ImageNotFound        nothing is called like that         exit 1
 ├── ImportFailed         an image is not in a node           exit 1
+├── EngineUnavailable    none answers                       exit 69
 ├── EngineError          the container engine said no       exit 1
-│   ├── EngineUnavailable                                   exit 69
 │   ├── NotFound · Conflict · ImageUnavailable
 │   └── ClaimLost        only the engine can grant it, and it did not
 │       ├── SubnetTaken · PortTaken · AddressTaken · AddressesUnsupported
@@ -40,6 +41,8 @@ class K3dAsyncError(Exception):
 
     exit_code = 1
     code = "ERROR"
+    remedy = "See what the error says."
+    """What to do about it, for docs/errors.md."""
 
 
 class SpecError(K3dAsyncError):
@@ -47,12 +50,14 @@ class SpecError(K3dAsyncError):
 
     exit_code = 2
     code = "SPEC_INVALID"
+    remedy = "Write it as the error says."
 
 
 class ConfigInvalid(SpecError):
     """A config file does not follow its schema: everything that is wrong in it, a line each."""
 
     code = "CONFIG_INVALID"
+    remedy = "Correct the lines that are named; [config.md](config.md) has every field."
 
     def __init__(self, origin: str, violations: Sequence[str]) -> None:
         self.violations = tuple(violations)
@@ -69,6 +74,7 @@ class ConfigNotWritten(K3dAsyncError):
     """A config file is there already, or cannot be written."""
 
     code = "CONFIG_NOT_WRITTEN"
+    remedy = "Write to another path, or overwrite on purpose."
 
     def __init__(self, path: str, words: str) -> None:
         super().__init__(f"cannot write config file {path}: {words}")
@@ -78,6 +84,7 @@ class InvalidSyntax(SpecError):
     """A text does not follow its grammar: the text, how much of it does, and what was expected."""
 
     code = "INVALID_SYNTAX"
+    remedy = "Correct the text where the error points."
 
     def __init__(self, text: str, at: int, expected: str, *, origin: str = "") -> None:
         self.text, self.at, self.expected = text, at, expected
@@ -95,24 +102,28 @@ class InvalidFilter(InvalidSyntax):
     """A node filter is none, or means a node which the cluster does not have."""
 
     code = "INVALID_FILTER"
+    remedy = "Name nodes that the cluster has; see [ports.md](ports.md)."
 
 
 class InvalidPort(InvalidSyntax):
     """A port mapping is none, or cannot be made."""
 
     code = "INVALID_PORT"
+    remedy = "Write `[HOST:][HOSTPORT:]PORT[/PROTOCOL]`; see [ports.md](ports.md)."
 
 
 class InvalidVolume(InvalidSyntax):
     """A volume mapping is none."""
 
     code = "INVALID_VOLUME"
+    remedy = "Write `[SOURCE:]DESTINATION[:OPTIONS]`."
 
 
 class ClusterExists(K3dAsyncError):
     """A cluster of that name is there already."""
 
     code = "CLUSTER_EXISTS"
+    remedy = "Choose another name, or delete it first."
 
     def __init__(self, cluster: str, found: Sequence[str]) -> None:
         shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
@@ -126,6 +137,7 @@ class ClusterNotFound(K3dAsyncError):
     """No container of the engine belongs to that cluster."""
 
     code = "CLUSTER_NOT_FOUND"
+    remedy = "`k3dasync list` names those that exist."
 
     def __init__(self, cluster: str) -> None:
         super().__init__(f"no nodes found for given cluster {cluster}; see: k3dasync list")
@@ -135,6 +147,7 @@ class NodeNotFound(K3dAsyncError):
     """No container of the engine is a node of that name."""
 
     code = "NODE_NOT_FOUND"
+    remedy = "`k3dasync node list` names those that exist."
 
     def __init__(self, node: str) -> None:
         super().__init__(f"no node is called {node}; see: k3dasync node list")
@@ -144,6 +157,7 @@ class RegistryUnusable(K3dAsyncError):
     """A registry that is to be used is not there, is none, or does not run."""
 
     code = "REGISTRY_UNUSABLE"
+    remedy = "Start it, or correct `--registry-use`."
 
     def __init__(self, registry: str, why: str, what_to_do: str) -> None:
         super().__init__(f"cannot use registry {registry}: {why}; {what_to_do}")
@@ -153,6 +167,7 @@ class ClusterBusy(K3dAsyncError):
     """Another k3dasync works on that cluster."""
 
     code = "CLUSTER_BUSY"
+    remedy = "Wait for the other run to end."
 
     def __init__(self, cluster: str, holder: str) -> None:
         super().__init__(
@@ -165,6 +180,7 @@ class ImageNotFound(K3dAsyncError):
     """What is to be imported is no image of the engine and no file."""
 
     code = "IMAGE_NOT_FOUND"
+    remedy = "Pull or build it, or correct the path."
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(
@@ -176,12 +192,14 @@ class ImportFailed(K3dAsyncError):
     """Images did not get into a node."""
 
     code = "IMAGE_IMPORT_FAILED"
+    remedy = "Look at the nodes that are named, and import again."
 
 
 class NameTaken(K3dAsyncError):
     """A name of the cluster belongs to something that is not ours."""
 
     code = "NAME_CONFLICT"
+    remedy = "Remove or rename what has the name, or choose another."
 
     def __init__(self, kind: str, name: str, detail: str) -> None:
         super().__init__(f"cannot create {kind} {name}: the name is taken by {detail}")
@@ -191,6 +209,7 @@ class ChannelError(K3dAsyncError):
     """The version of a release channel cannot be found out."""
 
     code = "CHANNEL_UNKNOWN"
+    remedy = "Name an image with its tag."
 
     def __init__(self, channel: str, words: str) -> None:
         super().__init__(
@@ -203,6 +222,7 @@ class EngineError(K3dAsyncError):
     """The container engine refused: operation, resource and its own words."""
 
     code = "ENGINE_ERROR"
+    remedy = "The engine's words say what it needs."
 
     def __init__(self, operation: str, resource: str, words: str, *, hint: str = "") -> None:
         self.operation, self.resource, self.words = operation, resource, words
@@ -214,66 +234,77 @@ class EngineUnavailable(K3dAsyncError):
 
     exit_code = 69
     code = "ENGINE_UNAVAILABLE"
+    remedy = "Start the engine, or set `DOCKER_HOST`."
 
 
 class NotFound(EngineError):
     """The engine has no such thing."""
 
     code = "NOT_FOUND"
+    remedy = "Create what is named, or correct its name."
 
 
 class Conflict(EngineError):
     """The engine has such a thing already, or it is in use."""
 
     code = "CONFLICT"
+    remedy = "Look at what is there, then try again."
 
 
 class ImageUnavailable(EngineError):
     """The image is not on the engine and cannot be pulled."""
 
     code = "IMAGE_PULL_FAILED"
+    remedy = "Correct the name, log in, or pull or import it beforehand."
 
 
 class ClaimLost(EngineError):
     """Something only the engine can grant was refused; another candidate may be free."""
 
     code = "CLAIM_LOST"
+    remedy = "Try again, or name another."
 
 
 class SubnetTaken(ClaimLost):
     """The subnet overlaps with another network of the engine."""
 
     code = "NET_POOL_EXHAUSTED"
+    remedy = "Pass another `--subnet`, or remove unused networks."
 
 
 class PortTaken(ClaimLost):
     """A host port is bound already."""
 
     code = "PORT_IN_USE"
+    remedy = "Free the port, or name another one."
 
 
 class AddressTaken(ClaimLost):
     """A fixed address is in use by another container."""
 
     code = "ADDRESS_IN_USE"
+    remedy = "Try again, or use a larger network."
 
 
 class AddressesUnsupported(ClaimLost):
     """The network cannot hand out fixed addresses: its subnet was not configured by a user."""
 
     code = "ADDRESSES_UNSUPPORTED"
+    remedy = "Use a network that was created with a subnet."
 
 
 class KubernetesError(K3dAsyncError):
     """The Kubernetes API of the cluster refused or gave an answer we cannot use."""
 
     code = "API_UNREACHABLE"
+    remedy = "Look at the servers' logs."
 
 
 class NodeCrashed(K3dAsyncError):
     """A node's container keeps exiting."""
 
     code = "NODE_CRASHLOOP"
+    remedy = "The last words of the node say why; often a `--k3s-arg`."
 
     def __init__(
         self, node: str, *, exits: int, exit_code: int, oom: bool, log: Sequence[str]
@@ -293,6 +324,7 @@ class NodeGone(K3dAsyncError):
     """A node's container was stopped or removed, and not by us."""
 
     code = "NODE_GONE"
+    remedy = "Leave the containers alone during a run; run it again."
 
     def __init__(self, node: str, how: str) -> None:
         self.node = node
@@ -316,6 +348,7 @@ class DeadlineExceeded(K3dAsyncError):
 
     exit_code = 124
     code = "DEADLINE_EXCEEDED"
+    remedy = "Raise `--timeout`; the error names what was missing."
 
     def __init__(self, seconds: float, waiting: Sequence[str]) -> None:
         what = "; ".join(waiting) or "nothing had begun"
@@ -327,6 +360,7 @@ class Interrupted(K3dAsyncError):
 
     exit_code = 130
     code = "INTERRUPTED"
+    remedy = "Nothing: what was made is gone."
 
 
 class RollbackIncomplete(K3dAsyncError):
@@ -334,6 +368,7 @@ class RollbackIncomplete(K3dAsyncError):
 
     exit_code = 3
     code = "ROLLBACK_INCOMPLETE"
+    remedy = "Run the command that the error names."
 
     def __init__(self, left: Sequence[str], command: str) -> None:
         self.left = tuple(left)
@@ -344,12 +379,14 @@ class JournalError(K3dAsyncError):
     """The log of a run cannot be written or cannot be used for a rollback."""
 
     code = "JOURNAL_ERROR"
+    remedy = "Make the state directory writable."
 
 
 class OutputError(K3dAsyncError):
     """Standard output does not take what the command was for."""
 
     code = "OUTPUT_ERROR"
+    remedy = "Make room, or mend the pipe."
 
     def __init__(self, error: OSError) -> None:
         self.has_no_reader = isinstance(error, BrokenPipeError)

@@ -15,6 +15,7 @@ class EtcdRefused(K3dAsyncError):
     """Etcd refused, in its own words: a learner not in sync, an unhealthy cluster."""
 
     code = "ETCD_UNHEALTHY"
+    remedy = "Look at the servers' logs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ class KubeconfigError(K3dAsyncError):
     """A kubeconfig cannot be read, understood or written."""
 
     code = "KUBECONFIG_ERROR"
+    remedy = "Mend or move the file that is named."
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import InvalidSetting
 
 on_queued: ContextVar[Callable[[float], None] | None] = ContextVar("on_queued", default=None)
 """Told the seconds that the current task has just waited in a queue."""
@@ -56,7 +56,7 @@ class Limits:
             kind, equals, number = part.partition("=")
             if kind not in kinds or not equals or not number.isdigit():
                 words = f"expected one of {', '.join(kinds)}, '=' and a number"
-                raise SpecError(f"K3DASYNC_LIMITS {part!r}: {words}")
+                raise InvalidSetting(f"K3DASYNC_LIMITS {part!r}: {words}")
             values[kind] = int(number)
         return cls(**values)
 

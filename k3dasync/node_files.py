@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from k3dasync.errors import SpecError
 from k3dasync.grammar.node_files import NodeFile
+from k3dasync.invalid import FileUnreadable
 from k3dasync.spec import ClusterSpec
 
 
@@ -28,7 +28,7 @@ def _read(file: NodeFile) -> NodeFile:
         return replace(file, content=_content(Path(file.source)))
     except OSError as error:
         where = f"{file.origin}: " if file.origin else ""
-        raise SpecError(f"{where}cannot read {file.source}: {error.strerror}") from error
+        raise FileUnreadable(f"{where}cannot read {file.source}: {error.strerror}") from error
 
 
 def _content(path: Path) -> bytes:

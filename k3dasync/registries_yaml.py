@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import FileUnreadable, InvalidRegistries
 
 if TYPE_CHECKING:
     from yaml.nodes import MappingNode, Node
@@ -31,9 +31,9 @@ def text_of(given: str) -> str:
     try:
         return Path(given).expanduser().read_text(encoding="utf-8")
     except OSError as error:
-        raise SpecError(f"{_ORIGIN}: cannot read {given}: {error.strerror}") from error
+        raise FileUnreadable(f"{_ORIGIN}: cannot read {given}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise SpecError(f"{_ORIGIN}: cannot read {given}: it is not UTF-8") from error
+        raise FileUnreadable(f"{_ORIGIN}: cannot read {given}: it is not UTF-8") from error
 
 
 def check(text: str) -> None:
@@ -84,7 +84,9 @@ def _host(url: str) -> str:
     except ValueError:
         scheme, host, port = "", None, None
     if not host or scheme not in {"http", "https"}:
-        raise SpecError("the registry's proxy.remoteURL is no address: expected http(s)://HOST")
+        raise InvalidRegistries(
+            "the registry's proxy.remoteURL is no address: expected http(s)://HOST"
+        )
     host = f"[{host}]" if ":" in host else host
     return f"{host}:{port}" if port else host
 
@@ -100,20 +102,20 @@ def _compose(text: str) -> "MappingNode | None":
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except RecursionError:
-        raise SpecError(f"{_ORIGIN}: it is nested too deeply") from None
+        raise InvalidRegistries(f"{_ORIGIN}: it is nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         what = getattr(error, "problem", None) or "it cannot be read"
-        raise SpecError(f"{_ORIGIN}: it is not YAML: {where}{what}") from None
+        raise InvalidRegistries(f"{_ORIGIN}: it is not YAML: {where}{what}") from None
     if _is_empty(root):
         return None
     if not isinstance(root, yaml.MappingNode):
-        raise SpecError(f"{_ORIGIN}: expected a document with {', '.join(_SECTIONS)}")
+        raise InvalidRegistries(f"{_ORIGIN}: expected a document with {', '.join(_SECTIONS)}")
     for name in _SECTIONS:
         section = _find(root, name)
         if not _is_empty(section) and not isinstance(section, yaml.MappingNode):
-            raise SpecError(f"{_ORIGIN}: expected a map below {name}")
+            raise InvalidRegistries(f"{_ORIGIN}: expected a map below {name}")
     return root
 
 

@@ -21,6 +21,18 @@ from k3dasync.grammar.node_files import NodeFile, parse_destination
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import HostAlias, Ulimit
 from k3dasync.images import K3S, is_channel
+from k3dasync.invalid import (
+    ConflictingFlags,
+    InvalidApiPort,
+    InvalidCount,
+    InvalidDatastore,
+    InvalidDuration,
+    InvalidImage,
+    InvalidName,
+    InvalidNetwork,
+    InvalidSubnet,
+    InvalidWait,
+)
 
 DEFAULT_NAME = "k3s-default"
 MAX_NAME = 32
@@ -173,24 +185,26 @@ def check(spec: ClusterSpec) -> ClusterSpec:
     """
     check_name(spec.name)
     if spec.servers < 1:
-        raise SpecError(f"--servers is {spec.servers}, but a cluster needs at least 1")
+        raise InvalidCount(f"--servers is {spec.servers}, but a cluster needs at least 1")
     if spec.agents < 0:
-        raise SpecError(f"--agents is {spec.agents}, expected 0 or more")
+        raise InvalidCount(f"--agents is {spec.agents}, expected 0 or more")
     if spec.servers + spec.agents > MAX_NODES:
-        raise SpecError(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
+        raise InvalidCount(f"{spec.servers + spec.agents} nodes are too many, at most {MAX_NODES}")
     if not is_channel(spec.image):
         check_image(spec.image, "--image")
     if spec.external_image_volume is not None:
         if not spec.image_volume:
-            raise SpecError("--image-vol cannot be used with --no-image-volume")
+            raise ConflictingFlags("--image-vol cannot be used with --no-image-volume")
         if not re.fullmatch(_ENGINE_NAME, spec.external_image_volume):
             raise SpecError(f"--image-vol {spec.external_image_volume!r} is not a volume's name")
     if spec.network in _OWN_NETWORKS:
-        raise SpecError(f"--network {spec.network} is not supported: {_OWN_NETWORKS[spec.network]}")
+        raise InvalidNetwork(
+            f"--network {spec.network} is not supported: {_OWN_NETWORKS[spec.network]}"
+        )
     if spec.network is not None and not re.fullmatch(_ENGINE_NAME, spec.network):
-        raise SpecError(f"--network {spec.network!r} is not the name of a network")
+        raise InvalidNetwork(f"--network {spec.network!r} is not the name of a network")
     if spec.network and spec.subnet:
-        raise SpecError("--subnet cannot be used with --network: that network has its own")
+        raise ConflictingFlags("--subnet cannot be used with --network: that network has its own")
     for flag, size in (
         ("--servers-memory", spec.servers_memory),
         ("--agents-memory", spec.agents_memory),
@@ -214,17 +228,17 @@ def check(spec: ClusterSpec) -> ClusterSpec:
 
 def _check_on_host(spec: ClusterSpec) -> None:
     if spec.servers + spec.agents > 1:
-        raise SpecError(
+        raise ConflictingFlags(
             f"--network host takes one server and no agents, not {spec.servers + spec.agents} "
             "nodes: they would all use the same ports"
         )
     for one in spec.ports:
-        raise SpecError(
+        raise ConflictingFlags(
             f"{one.origin} {one} cannot be used with --network host: every port of the server is "
             "a port of the engine's host already"
         )
     if spec.registry is not None or spec.registries:
-        raise SpecError(
+        raise ConflictingFlags(
             "registries cannot be used with --network host, to which nothing can be connected; "
             "publish one on the engine's host and name it with --registry-config"
         )
@@ -242,15 +256,17 @@ def _check_datastore(store: Datastore, *, is_on_host: bool) -> None:
     scheme, colon, rest = store.endpoint.partition("://")
     if not colon or not rest or not re.fullmatch(r"[a-z][a-z0-9+]*", scheme):
         expected = "https://HOST:PORT (etcd), postgres://…, mysql://… or nats://…"
-        raise SpecError(f"--datastore-endpoint is not an address that k3s knows: {expected}")
+        raise InvalidDatastore(f"--datastore-endpoint is not an address that k3s knows: {expected}")
     if scheme == "sqlite":
-        raise SpecError("--datastore-endpoint: sqlite is a file in a server, not a datastore apart")
+        raise InvalidDatastore(
+            "--datastore-endpoint: sqlite is a file in a server, not a datastore apart"
+        )
     if re.search(r"\s", store.endpoint):
-        raise SpecError("--datastore-endpoint must be a word without blanks")
+        raise InvalidDatastore("--datastore-endpoint must be a word without blanks")
     if bool(store.certfile) != bool(store.keyfile):
-        raise SpecError("--datastore-certfile and --datastore-keyfile belong together")
+        raise InvalidDatastore("--datastore-certfile and --datastore-keyfile belong together")
     if not is_on_host and (found := re.search(_LOOPBACK, store.endpoint)):
-        raise SpecError(
+        raise InvalidDatastore(
             f"--datastore-endpoint names {found[1]}, which is each node itself; what runs on the "
             "engine's host is host.k3d.internal there"
         )
@@ -259,7 +275,7 @@ def _check_datastore(store: Datastore, *, is_on_host: bool) -> None:
 def check_image(image: str, origin: str) -> str:
     """Return an image's name; raises SpecError, naming the *origin*, if it is none."""
     if not re.fullmatch(_IMAGE, image, re.ASCII):
-        raise SpecError(f"{origin} {image!r} is not an image name, expected [HOST/]NAME[:TAG]")
+        raise InvalidImage(f"{origin} {image!r} is not an image name, expected [HOST/]NAME[:TAG]")
     return image
 
 
@@ -312,9 +328,9 @@ def read(origin: str, parse: Callable[[GivenT], ReadT], given: GivenT) -> ReadT:
 def check_name(name: str) -> str:
     """Return *name* if a cluster can be called so; raises SpecError if it cannot."""
     if len(name) > MAX_NAME:
-        raise SpecError(f"cluster name {name} has {len(name)} characters, at most {MAX_NAME}")
+        raise InvalidName(f"cluster name {name} has {len(name)} characters, at most {MAX_NAME}")
     if not re.fullmatch(_NAME, name):
-        raise SpecError(
+        raise InvalidName(
             f"cluster name {name!r} is not a hostname: expected small letters and digits, "
             "between them also '-' and '.'"
         )
@@ -329,7 +345,7 @@ def parse_wait(text: str) -> WaitLevel:
         return WaitLevel(word)
     except ValueError:
         levels = ", ".join(WaitLevel)
-        raise SpecError(f"--wait={text}: expected one of {levels}, true, false") from None
+        raise InvalidWait(f"--wait={text}: expected one of {levels}, true, false") from None
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -347,13 +363,18 @@ def parse_duration(text: str, flag: str = "--timeout") -> float | None:
         seconds += float(match[1]) * _UNITS[match[2]]
         position = match.end()
     if position != len(word) or not word or math.isinf(seconds):
-        raise SpecError(f"{flag} {text!r} is not a duration, expected for example 90s or 1m30s")
+        raise InvalidDuration(
+            f"{flag} {text!r} is not a duration, expected for example 90s or 1m30s"
+        )
     return round(seconds, 9) or None  # nanoseconds, as Go counts
 
 
 def parse_api_port(text: str) -> ApiPort:
     """Read `[HOST:]PORT`; an IPv6 address stands in brackets, `random` lets us choose."""
-    found = read("--api-port", exposure.parse, text.strip())
+    try:
+        found = exposure.parse(text.strip())
+    except InvalidSyntax as error:
+        raise InvalidApiPort(error.text, error.at, error.expected, origin="--api-port") from None
     return ApiPort(found.host, found.port)
 
 
@@ -364,10 +385,10 @@ def parse_subnet(text: str) -> str | None:
     try:
         network = ipaddress.IPv4Network(text, strict=False)
     except ValueError as error:
-        raise SpecError(f"--subnet {text!r} is not an IPv4 CIDR: {error}") from None
+        raise InvalidSubnet(f"--subnet {text!r} is not an IPv4 CIDR: {error}") from None
     if "/" not in text:
-        raise SpecError(f"--subnet {text!r} has no prefix, expected for example {text}/24")
+        raise InvalidSubnet(f"--subnet {text!r} has no prefix, expected for example {text}/24")
     if network.prefixlen > 29:
-        raise SpecError(f"--subnet {text} is too small, expected a prefix of at most /29")
+        raise InvalidSubnet(f"--subnet {text} is too small, expected a prefix of at most /29")
     refuse_special(network, "--subnet")
     return str(network)

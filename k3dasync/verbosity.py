@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import InvalidValue
 from k3dasync.streams import say
 
 
@@ -33,12 +33,7 @@ _USUAL = Verbosity()
 current: ContextVar[Verbosity] = ContextVar("verbosity", default=_USUAL)
 """For the command that is running."""
 
-FLAGS = {
-    "--verbose": "Tell more on standard error.",
-    "--trace": "Tell everything on standard error.",
-    "--timestamps": "With the time of day.",
-}
-"""Given with any command, and what for."""
+_FLAGS = ("--verbose", "--trace", "--timestamps")
 _LEVELS = {
     "panic": Level.ERROR,
     "fatal": Level.ERROR,
@@ -60,14 +55,14 @@ def take(
     They may stand anywhere before `--`. A flag wins over `LOG_LEVEL`, `--trace` over `--verbose`.
     Raises SpecError if a flag's value is neither true nor false.
     """
-    given, rest, before = dict.fromkeys(FLAGS, False), list[str](), ""
+    given, rest, before = dict.fromkeys(_FLAGS, False), list[str](), ""
     for index, argument in enumerate(arguments):
         if argument == "--":
             rest += arguments[index:]
             break
         name, equals, value = argument.partition("=")
         # What follows --k3s-arg is k3s's, whatever it looks like.
-        if name in FLAGS and before != "--k3s-arg":
+        if name in _FLAGS and before != "--k3s-arg":
             given[name] = _is_true(value, argument) if equals else True
         else:
             rest.append(argument)
@@ -85,7 +80,7 @@ def take(
 
 def _is_true(value: str, argument: str) -> bool:
     if value.lower() not in _TRUE | _FALSE:
-        raise SpecError(f"{argument}: expected true or false")
+        raise InvalidValue(f"{argument}: expected true or false")
     return value.lower() in _TRUE
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._parameters import flag
-from k3dasync.errors import SpecError
+from k3dasync.invalid import ConflictingFlags
 from k3dasync.spec import Datastore
 
 
@@ -62,5 +62,5 @@ class DatastoreFlags:
             return Datastore(endpoint=endpoint, **files)
         for name, path in files.items():
             if path:
-                raise SpecError(f"--datastore-{name} needs a --datastore-endpoint")
+                raise ConflictingFlags(f"--datastore-{name} needs a --datastore-endpoint")
         return None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import InvalidOutput
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ def form_of(output: str, *forms: str) -> str:
     """Return which of the *forms* is asked for; raises SpecError for anything else."""
     how = output.lower()
     if how not in forms:
-        raise SpecError(f"--output {output!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
+        raise InvalidOutput(f"--output {output!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
     return how
 
 

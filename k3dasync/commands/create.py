@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import DEFAULT_FLAGS, CreateFlags, EventsFlag, RuntimeFlag
-from k3dasync.errors import SpecError
+from k3dasync.invalid import ConflictingFlags
 
 if TYPE_CHECKING:
     from k3dasync.events import Outputs
@@ -33,7 +33,7 @@ def create(
         _show(spec, output or "yaml")
         return
     if output:
-        raise SpecError("--output is for --dry-run; a create tells machines by --events")
+        raise ConflictingFlags("--output is for --dry-run; a create tells machines by --events")
     _create(spec, events=events, runtime=runtime)
 
 

@@ -6,6 +6,7 @@ from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 from k3dasync.commands._parameters import ConfigFlag
+from k3dasync.invalid import ConflictingFlags
 from k3dasync.spec import DEFAULT_NAME
 
 
@@ -20,13 +21,12 @@ def delete(
 ) -> None:
     """Delete clusters: nodes, network, volumes and kubeconfig entries."""
     from k3dasync.commands._run import Session, run
-    from k3dasync.errors import SpecError
     from k3dasync.operations import delete as operation
     from k3dasync.spec import check_name
     from k3dasync.verbosity import inform
 
     if all and names:
-        raise SpecError("give names or --all, not both")
+        raise ConflictingFlags("give names or --all, not both")
     wanted = None if all else tuple(map(check_name, names or (_usual_name(config),)))
 
     async def perform(session: Session) -> operation.Deleted:

@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
+from k3dasync.invalid import InvalidValue, MissingValue, UnknownFlag
 from k3dasync.spec import DEFAULT_NAME
 
 MODES = ("direct", "tools-node", "tools", "auto")
@@ -62,18 +63,17 @@ def import_images(
 ) -> None:
     """Import images into all nodes of clusters: read once, sent to all nodes at once, verified."""
     from k3dasync.commands._run import Session, run
-    from k3dasync.errors import SpecError
     from k3dasync.operations import image_import as operation
     from k3dasync.spec import check_name, parse_duration
     from k3dasync.verbosity import inform
 
     if not images:
-        raise SpecError("name at least one image, tar file, or - for standard input")
+        raise MissingValue("name at least one image, tar file, or - for standard input")
     unknown = [one for one in images if one.startswith("-") and one != "-"]
     if unknown:
-        raise SpecError(f"unknown flag {unknown[0]}; see: k3dasync image import --help")
+        raise UnknownFlag(f"unknown flag {unknown[0]}; see: k3dasync image import --help")
     if mode not in MODES:
-        raise SpecError(f"--mode {mode!r}: expected one of {', '.join(MODES)}")
+        raise InvalidValue(f"--mode {mode!r}: expected one of {', '.join(MODES)}")
     clusters = tuple(map(check_name, cluster))
     seconds = parse_duration(timeout)
 

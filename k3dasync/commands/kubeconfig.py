@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import RuntimeFlag
+from k3dasync.invalid import ConflictingFlags, InvalidOutput, MissingValue
 from k3dasync.spec import DEFAULT_NAME
 
 AllFlag = Annotated[bool, Parameter(name=["--all", "-a"], negative="", help="All clusters.")]
@@ -15,11 +16,10 @@ AllFlag = Annotated[bool, Parameter(name=["--all", "-a"], negative="", help="All
 def get(*names: str, all: AllFlag = False, runtime: RuntimeFlag = "docker") -> None:
     """Print the kubeconfigs of clusters."""
     from k3dasync import kubeconfig
-    from k3dasync.errors import SpecError
     from k3dasync.streams import show
 
     if all == bool(names):
-        raise SpecError("give the names of clusters, or --all")
+        raise MissingValue("give the names of clusters, or --all")
     for config in _fetch(None if all else names, runtime).values():
         show(f"---\n{kubeconfig.dump(config).decode()}".removesuffix("\n"))
 
@@ -62,11 +62,10 @@ def merge(
 ) -> None:
     """Write kubeconfigs of clusters into files, and print the files' names."""
     from k3dasync import kubeconfig
-    from k3dasync.errors import SpecError
     from k3dasync.streams import show
 
     if all and names:
-        raise SpecError("give names or --all, not both")
+        raise ConflictingFlags("give names or --all, not both")
     _check_output(output, into_default=kubeconfig_merge_default)
     written: list[str] = []
     for name, config in _fetch(None if all else names or (DEFAULT_NAME,), runtime).items():
@@ -86,12 +85,11 @@ def merge(
 
 
 def _check_output(output: str | None, *, into_default: bool) -> None:
-    from k3dasync.errors import SpecError
 
     if output == "":
-        raise SpecError("--output is empty: expected a path, or - for standard output")
+        raise InvalidOutput("--output is empty: expected a path, or - for standard output")
     if output is not None and into_default:
-        raise SpecError("give --output or --kubeconfig-merge-default, not both")
+        raise ConflictingFlags("give --output or --kubeconfig-merge-default, not both")
 
 
 def _target(name: str, output: str | None, *, into_default: bool) -> Path:

@@ -1,1 +1,1 @@
-"""Shell completion: what may stand where the cursor is, from the command line's own table."""
+"""Completion of command lines: what may stand next, and how shells ask for it."""

@@ -5,7 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from k3dasync.errors import ConfigInvalid, SpecError
+from k3dasync.errors import ConfigInvalid
+from k3dasync.invalid import FileUnreadable
 
 AUTO = "auto"
 USUAL_NAMES = ("k3dasync.yaml", "k3d-default.yaml")
@@ -35,7 +36,7 @@ def read(where: str) -> Source:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
-        raise SpecError(f"cannot read config file {path}: {error.strerror}") from error
+        raise FileUnreadable(f"cannot read config file {path}: {error.strerror}") from error
     folder = os.path.abspath(path.parent)  # noqa: PTH100 - no links: as the user sees it
     return Source(_decoded(content, str(path)), str(path), folder)
 
@@ -45,14 +46,16 @@ def _usual() -> Path:
         if Path(name).exists():
             return Path(name)
     names = " nor ".join(USUAL_NAMES)
-    raise SpecError(f"--config auto: neither {names} is in {Path.cwd()}; see: k3dasync config init")
+    raise FileUnreadable(
+        f"--config auto: neither {names} is in {Path.cwd()}; see: k3dasync config init"
+    )
 
 
 def _from_stdin() -> bytes:
     try:
         return sys.stdin.buffer.read(LARGEST + 1)
     except OSError as error:
-        raise SpecError(f"cannot read standard input: {error.strerror}") from error
+        raise FileUnreadable(f"cannot read standard input: {error.strerror}") from error
 
 
 def _decoded(content: bytes, origin: str) -> str:

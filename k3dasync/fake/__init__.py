@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from k3dasync.backend import Backend
-from k3dasync.errors import SpecError
 from k3dasync.fake.engine import FakeRuntime
 from k3dasync.fake.etcd import FakeEtcd
 from k3dasync.fake.faults import (
@@ -25,6 +24,7 @@ from k3dasync.fake.faults import (
 from k3dasync.fake.kubernetes import Connector, FakeKubernetes
 from k3dasync.fake.latency import Cost, EngineLatency, Latency, NodeLatency
 from k3dasync.fake.state import Snapshot
+from k3dasync.invalid import InvalidSetting
 
 __all__ = [
     "Call",
@@ -66,7 +66,7 @@ async def backend() -> AsyncIterator[Backend]:
     except ValueError:
         scale = -1.0
     if not 0 <= scale < float("inf"):
-        raise SpecError(f"K3DASYNC_FAKE_SCALE {text!r}: expected a number, for example 0.1")
+        raise InvalidSetting(f"K3DASYNC_FAKE_SCALE {text!r}: expected a number, for example 0.1")
     latency = Latency().scaled(scale) if scale else Latency.instant()
     async with FakeRuntime(latency=latency) as runtime:
         yield backend_of(runtime, is_rehearsal=True)

@@ -36,6 +36,7 @@ from k3dasync.errors import (
 )
 from k3dasync.grammar.ports import parse as parse_port
 from k3dasync.images import registry_image
+from k3dasync.invalid import InvalidNetwork
 from k3dasync.operations._observe import World, is_port_free
 from k3dasync.operations._registries import reached_at
 from k3dasync.runtime import EngineFacts
@@ -59,7 +60,7 @@ class Refused:
             case SubnetTaken() if spec.subnet is None and cluster.network is not None:
                 return replace(self, subnets=self.subnets | {cluster.network.subnet})
             case PortTaken():
-                ours = [port for port in _chosen_ports(spec, cluster) if _is_about(lost, port)]
+                ours = [port for port in chosen_ports(spec, cluster) if _is_about(lost, port)]
                 return replace(self, ports=self.ports | set(ours)) if ours else None
             case AddressesUnsupported() if cluster.network is None:
                 return replace(self, fixed_addresses=True)
@@ -71,7 +72,7 @@ class Refused:
                 return None
 
 
-def _chosen_ports(spec: ClusterSpec, cluster: Cluster) -> Iterator[int]:
+def chosen_ports(spec: ClusterSpec, cluster: Cluster) -> Iterator[int]:
     """Yield the host ports that were our choice."""
     if spec.api_port.port is None:
         yield cluster.api.port
@@ -106,7 +107,7 @@ def choose_network(
         return _new_network(spec, world, count, refused)
     subnet = next((cidr for cidr in existing.subnets if ":" not in cidr), "")
     if existing.subnets and not subnet:
-        raise SpecError(
+        raise InvalidNetwork(
             f"--network {name} has no IPv4 range, only {', '.join(existing.subnets)}: k3s takes "
             "IPv4 for pods and services unless it is told otherwise; use a network with both"
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from k3dasync.errors import SpecError
+from k3dasync.invalid import FileUnreadable
 from k3dasync.spec import Datastore
 
 
@@ -22,4 +22,4 @@ def _read(flag: str, path: str) -> bytes:
     try:
         return Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise SpecError(f"{flag}: cannot read {path}: {error.strerror}") from error
+        raise FileUnreadable(f"{flag}: cannot read {path}: {error.strerror}") from error

@@ -26,10 +26,11 @@ from k3dasync.images import is_channel
 from k3dasync.journal import cluster_lock
 from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
-from k3dasync.operations._choose import Refused
+from k3dasync.operations._choose import Refused, chosen_ports
 from k3dasync.operations._decide import Decision, decide, neighbours
 from k3dasync.operations._forward import Forward
-from k3dasync.operations._observe import observe, refuse_if_taken
+from k3dasync.operations._observe import World, observe, refuse_if_taken
+from k3dasync.operations._ports import refuse_ports_in_use
 from k3dasync.operations._recover import Recovered, recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._warnings import warnings
@@ -67,12 +68,12 @@ async def _with_version(spec: ClusterSpec) -> ClusterSpec:
 async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
     """Return what a create would do now; touches nothing.
 
-    Raises ClusterExists or NameTaken if it would refuse.
+    Raises ClusterExists, NameTaken or PortTaken if it would refuse.
     """
     spec = await _with_version(with_contents(check(spec)))
     world = await observe(backend.runtime, await backend.runtime.facts())
     refuse_if_taken(world, spec)
-    return await decide(
+    decision = await decide(
         spec,
         world=world,
         beside=await neighbours(spec, world, backend.runtime),
@@ -80,6 +81,20 @@ async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
         token=spec.token or new_token(),
         target=kubeconfig_target(spec, backend),
         refused=Refused(),
+    )
+    await _refuse_ports(decision, spec, world, backend)
+    return decision
+
+
+async def _refuse_ports(
+    decision: Decision, spec: ClusterSpec, world: World, backend: Backend
+) -> None:
+    await refuse_ports_in_use(
+        decision.cluster,
+        world,
+        backend.runtime,
+        chosen=frozenset(chosen_ports(spec, decision.cluster)),
+        probes=world.facts.is_local and not backend.is_rehearsal,
     )
 
 
@@ -95,7 +110,7 @@ async def create(
     When this raises, everything the run made is gone again (unless the spec says to keep it),
     or RollbackIncomplete names what is left.
 
-    Raises ClusterExists, NameTaken, ClusterBusy or SpecError before anything is made;
+    Raises ClusterExists, NameTaken, PortTaken, ClusterBusy or SpecError before anything is made;
     TaskFailed, DeadlineExceeded or Interrupted after it was taken back.
     """
     spec = await _with_version(with_contents(check(spec)))
@@ -186,7 +201,7 @@ class _Create:
     async def _decide(self, refused: Refused) -> Decision:
         world = await observe(self._backend.runtime, self._facts)
         refuse_if_taken(world, self._spec)
-        return await decide(
+        decision = await decide(
             self._spec,
             world=world,
             beside=await neighbours(self._spec, world, self._backend.runtime),
@@ -195,6 +210,8 @@ class _Create:
             target=self._target,
             refused=refused,
         )
+        await _refuse_ports(decision, self._spec, world, self._backend)
+        return decision
 
     def _announce(self, decision: Decision, because: str, attempt: int) -> None:
         plan = decision.plan

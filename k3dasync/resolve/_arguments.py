@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from k3dasync.addresses import HOST_NETWORK
-from k3dasync.errors import SpecError
+from k3dasync.invalid import ConflictingFlags
 from k3dasync.spec import ClusterSpec
 
 CLUSTER_INIT = "--cluster-init"
@@ -18,7 +18,7 @@ def refuse(spec: ClusterSpec, arguments: Sequence[str]) -> None:
     """Raise SpecError if a server could not be reached or joined with these *arguments*."""
     for option, reason in _reasons(spec).items():
         if has_option(arguments, option):
-            raise SpecError(f"--k3s-arg {option} cannot be used on servers: {reason}")
+            raise ConflictingFlags(f"--k3s-arg {option} cannot be used on servers: {reason}")
 
 
 def _reasons(spec: ClusterSpec) -> dict[str, str]:

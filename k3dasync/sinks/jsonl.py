@@ -5,8 +5,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from k3dasync.errors import SpecError
 from k3dasync.events import AnyEvent, encode
+from k3dasync.invalid import InvalidOutput
 from k3dasync.streams import say
 
 
@@ -44,23 +44,23 @@ class JsonLines:
 def open_sink(target: str) -> JsonLines:
     """Open `PATH`, `-` for standard output or `fd:N`; raises SpecError if that cannot be."""
     if not target:
-        raise SpecError("--events is empty: expected a path, - or fd:NUMBER")
+        raise InvalidOutput("--events is empty: expected a path, - or fd:NUMBER")
     if target == "-":
         return JsonLines(1, owned=False)
     if target.startswith("fd:"):
         number = target.removeprefix("fd:")
         if not number.isdigit():
-            raise SpecError(f"--events {target}: expected fd:NUMBER")
+            raise InvalidOutput(f"--events {target}: expected fd:NUMBER")
         try:
             flags = fcntl.fcntl(int(number), fcntl.F_GETFL)
         except OSError as error:
-            raise SpecError(f"--events {target}: {error.strerror}") from error
+            raise InvalidOutput(f"--events {target}: {error.strerror}") from error
         if flags & os.O_ACCMODE == os.O_RDONLY:
-            raise SpecError(f"--events {target}: that is open for reading only")
+            raise InvalidOutput(f"--events {target}: that is open for reading only")
         return JsonLines(int(number), owned=False)
     try:
         # Events name hosts and paths of the user: theirs to read, nobody else's.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         return JsonLines(os.open(Path(target), flags, 0o600), owned=True)
     except OSError as error:
-        raise SpecError(f"--events {target}: {error.strerror}") from error
+        raise InvalidOutput(f"--events {target}: {error.strerror}") from error

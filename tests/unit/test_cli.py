@@ -126,6 +126,30 @@ def test_what_the_user_wrote_wrong_is_one_line_and_2(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["creat"], "UNKNOWN_COMMAND", "did you mean create?"),
+        (["cluster", "creat"], "UNKNOWN_COMMAND", "did you mean create?"),
+        (["create", "--agent", "1"], "UNKNOWN_FLAG", "did you mean --agents?"),
+        (["create", "--agents"], "MISSING_VALUE", "--agents"),
+        (["create", "-s", "x"], "INVALID_VALUE", "'x' is not a whole number"),
+        (["create", "a", "b"], "UNEXPECTED_ARGUMENT", "'b'"),
+        (["create", "-p", "80@nobody:0"], "INVALID_FILTER", "at character"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_ends_with_its_code(
+    arguments: list[str], code: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In brackets, the same as in events; near words are offered."""
+    assert 2 == main(arguments)
+    err = capsys.readouterr().err.rstrip()
+
+    assert words in err
+    assert err.endswith(f"[{code}]")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["kubeconfig", "get", "nope"], ["list", "nope"], ["kubeconfig", "write", "nope"]],
     ids=" ".join,
@@ -274,3 +298,69 @@ def test_a_bad_scale_is_refused(
     monkeypatch.setenv("K3DASYNC_FAKE_SCALE", "fast")
     assert 2 == rehearse()
     assert "K3DASYNC_FAKE_SCALE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["create"], ["cluster", "list"]], ids=" ".join)
+def test_help_before_a_command_is_help_behind_it(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with k3d."""
+    assert 0 == main(["help", *words])
+    before = capsys.readouterr().out
+    assert 0 == main([*words, "--help"])
+
+    assert capsys.readouterr().out == before
+    assert "Usage: " in before
+
+
+@pytest.mark.parametrize("group", ["cluster", "node", "kubeconfig", "image", "config", "plan"])
+def test_a_group_knows_its_words(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help for none and for `-h`, on standard output; an unknown one is an error that names it."""
+    assert 0 == main([group])
+    assert 0 == main([group, "-h"])
+    out, err = capsys.readouterr()
+    assert (2, "") == (out.count(f"Usage: k3dasync {group} "), err)
+    assert 2 == main([group, "nonsense"])
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert err.startswith("error: unknown command 'nonsense'")
+
+
+def test_the_root_prints_its_usage_and_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without arguments, with `-h`, with `help`; `--version` is one line."""
+    for arguments in ([], ["-h"], ["--help"], ["help"]):
+        assert 0 == main(arguments)
+        assert capsys.readouterr().out.startswith("Usage: k3dasync COMMAND")
+    assert 0 == main(["--version"])
+    assert f"{__version__}\n" == capsys.readouterr().out
+    assert 2 == main(["help", "nonsense"])
+    assert "[UNKNOWN_COMMAND]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "count"), [("--no-lb", 0), ("--no-lb=true", 0), ("--no-lb=false", 1)]
+)
+def test_booleans_take_a_value_behind_an_equals_sign(
+    flag: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with k3d."""
+    assert 0 == main(["plan", "create", "dev", flag, "--runtime", "fake"])
+    assert count == capsys.readouterr().out.count("\nstart:k3d-dev-serverlb")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["create", "--agents"], "--agents needs a value; see: k3dasync create --help"),
+        (["create", "-p"], "-p needs a value; see: k3dasync create --help"),
+        (["rollback"], "NAME needs a value; see: k3dasync rollback --help"),
+        (["create", "-s", "x"], "-s: 'x' is not a whole number; see: k3dasync create --help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_values_are_asked_for_in_our_words(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In small letters, the flag as it was written."""
+    assert 2 == main(arguments)
+    assert f"error: {words} [" in capsys.readouterr().err

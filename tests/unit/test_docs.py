@@ -1,6 +1,9 @@
 """The documents say what the code says, where that can be compared."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "k3dasync"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 EVENTS = (ROOT / "docs" / "events.md").read_text()
+ERRORS = ROOT / "docs" / "errors.md"
 README = (ROOT / "README.md").read_text()
 KINDS = events.AnyEvent.__args__
 
@@ -73,6 +77,20 @@ def test_every_code_is_described() -> None:
 
     assert {"INTERNAL", "ABANDONED", "NODE_OOM"} <= codes
     assert [] == sorted(code for code in codes if f"`{code}`" not in EVENTS)
+
+
+def test_the_table_of_errors_is_what_the_code_says() -> None:
+    """A new class of error changes docs/errors.md; UPDATE_GOLDEN=1 writes it."""
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "dev" / "errors.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    if "UPDATE_GOLDEN" in os.environ:
+        ERRORS.write_text(made.stdout)
+    assert made.stdout == ERRORS.read_text()
 
 
 def test_every_kind_of_task_is_named() -> None:

@@ -12,6 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads"},
+    {"invalid"},
     {
         "masks",
         "streams",
@@ -36,7 +37,6 @@ LAYERS: list[set[str]] = [
     {
         "resolve",
         "config",
-        "completion",
         "description",
         "node_files",
         "journal",
@@ -48,7 +48,9 @@ LAYERS: list[set[str]] = [
     {"kubeconfig", "watch", "docker", "fake"},
     {"tasks"},
     {"operations"},
+    {"completion"},
     {"commands"},
+    {"usage"},
     {"cli"},
     {"__main__"},
 ]

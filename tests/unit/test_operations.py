@@ -20,6 +20,7 @@ from k3dasync.errors import (
     NameTaken,
     NodeNotFound,
     NotFound,
+    PortTaken,
     RollbackIncomplete,
     SpecError,
 )
@@ -150,7 +151,7 @@ async def test_a_port_that_the_user_named_is_not_replaced() -> None:
         binding = PortBinding(port="80/tcp", host_ip="0.0.0.0", host_port=6550)
         await runtime.add_foreign_container("theirs", network, ports=[binding])
         before = runtime.snapshot()
-        with pytest.raises(K3dAsyncError, match="already allocated") as caught:
+        with pytest.raises(PortTaken, match="container theirs has it; free it") as caught:
             await create(ClusterSpec(name="dev", api_port=ApiPort(None, 6550)), backend=backend)
 
         assert ("PORT_IN_USE", before) == (caught.value.code, runtime.snapshot())

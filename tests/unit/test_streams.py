@@ -42,7 +42,10 @@ def test_a_result_that_cannot_be_written_is_one_line_and_1(words: str) -> None:
     done = run(words, ">/dev/full")
 
     assert 1 == done.returncode
-    assert "error: cannot write to standard output: No space left on device\n" == done.stderr
+    assert (
+        "error: cannot write to standard output: No space left on device [OUTPUT_ERROR]\n"
+        == done.stderr
+    )
 
 
 @pytest.mark.parametrize("words", RESULTS)
@@ -50,7 +53,7 @@ def test_a_result_for_a_closed_output_is_an_error_too(words: str) -> None:
     """A script must not take nothing for a result."""
     done = run(words, ">&-")
 
-    assert (1, "error: cannot write to standard output: Bad file descriptor\n") == (
+    assert (1, "error: cannot write to standard output: Bad file descriptor [OUTPUT_ERROR]\n") == (
         done.returncode,
         done.stderr,
     )

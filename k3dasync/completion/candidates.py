@@ -1,0 +1,195 @@
+"""What may stand next on a command line, worked out from the table of commands itself."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from cyclopts import App
+
+LEVELS = ("none", "api", "quorum", "nodes", "all")
+GLOBAL = ("--help", "--verbose", "--trace", "--timestamps")
+"""With every command."""
+
+Kind = Literal["cluster", "node", "registry"]
+Names = Callable[[Kind], Sequence[str]]
+"""Asks the engine for the names of what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A word, and what it is."""
+
+    word: str
+    about: str = ""
+
+
+_ARGUMENTS: dict[str, Kind] = {
+    "delete": "cluster",
+    "del": "cluster",
+    "rm": "cluster",
+    "list": "cluster",
+    "ls": "cluster",
+    "get": "cluster",
+    "rollback": "cluster",
+    "print": "cluster",
+    "show": "cluster",
+    "merge": "cluster",
+    "write": "cluster",
+}
+"""What the arguments of commands name, by the command's last word; of `node` all name nodes."""
+_VALUES: dict[str, Kind] = {"--cluster": "cluster", "--registry-use": "registry"}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "--wait": LEVELS,
+    "--runtime": ("docker", "fake"),
+    "--mode": ("auto", "direct", "tools-node"),
+}
+_FORMS = ("json", "yaml")
+
+
+def candidates(app: App, words: Sequence[str], names: Names) -> tuple[Candidate, ...]:
+    """Return what may stand in place of the last of *words*, which may be empty.
+
+    Nothing means that we do not know: files, then.
+    """
+    *before, current = words or [""]
+    path, rest = _command(app, before)
+    node = app
+    for word in path:
+        node = node[word]
+    found = _Line(node, path, rest, names).next(current)
+    return tuple(one for one in found if one.word.startswith(current))
+
+
+def _command(app: App, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that name the command, and those behind them, flags before them left out."""
+    path: list[str] = []
+    node = app
+    for index, word in enumerate(words):
+        if word in GLOBAL:
+            continue
+        if word.startswith("-") or word not in node:
+            return path, list(words[index:])
+        node = node[word]
+        path.append(word)
+    return path, []
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A command and what stands behind it."""
+
+    app: App
+    path: Sequence[str]
+    rest: Sequence[str]
+    names: Names
+
+    def next(self, current: str) -> Iterator[Candidate]:
+        if "--" in self.rest:
+            yield from self._arguments()
+            return
+        flag, equals, _ = current.partition("=")
+        if equals and flag.startswith("--"):
+            for one in self._values(flag):
+                yield Candidate(f"{flag}={one.word}", one.about)
+            return
+        if self.rest and self._takes_value(self.rest[-1]):
+            yield from self._values(self.rest[-1])
+            return
+        if current.startswith("-"):
+            yield from self._flags()
+            return
+        yield from self._words()
+        yield from self._arguments()
+
+    def _words(self) -> Iterator[Candidate]:
+        if self.rest:
+            return
+        for name in self.app:
+            if not name.startswith("-") and self.app[name].show:
+                yield Candidate(name, str(self.app[name].help or "").partition("\n")[0])
+
+    @property
+    def _parameters(self) -> list[Any]:
+        if self.app.default_command is None:
+            return []
+        return list(self.app.assemble_argument_collection())
+
+    def _parameter(self, flag: str) -> Any:
+        return next((one for one in self._parameters if flag in one.names), None)
+
+    def _flags(self) -> Iterator[Candidate]:
+        given = {word.partition("=")[0] for word in self.rest}
+        for one in self._parameters:
+            if not one.show or one.index is not None:
+                continue
+            if given & set(one.names) and not _is_repeated(one.hint):
+                continue
+            about = str(one.parameter.help or "").partition("\n")[0]
+            yield from (Candidate(name, about) for name in one.names)
+        yield from (Candidate(name) for name in GLOBAL if name not in given)
+        if not self.path:
+            yield Candidate("--version")
+
+    def _takes_value(self, word: str) -> bool:
+        # The value of --wait stands behind an equals sign only.
+        if not word.startswith("-") or "=" in word or word == "--wait":
+            return False
+        one = self._parameter(word)
+        return one is not None and not _is_flag(one.hint)
+
+    def _values(self, flag: str) -> Iterator[Candidate]:
+        one = self._parameter(flag)
+        known = next((name for name in one.names if name in _VALUES), "") if one else ""
+        if known:
+            yield from self._named(_VALUES[known])
+            return
+        if one is None:
+            return
+        for name in one.names:
+            yield from map(Candidate, _CHOICES.get(name, ()))
+        if _is_flag(one.hint):
+            yield from map(Candidate, ("true", "false"))
+        if get_origin(one.hint) is Literal:
+            yield from map(Candidate, get_args(one.hint))
+        elif "--output" in one.names and "list" in _sense(self.path):
+            yield from map(Candidate, _FORMS)
+
+    def _arguments(self) -> Iterator[Candidate]:
+        one = next((one for one in self._parameters if one.index == 0), None)
+        if one is None or not self.path:
+            return
+        if get_origin(one.hint) is Literal:
+            if not self._given():
+                yield from map(Candidate, get_args(one.hint))
+            return
+        kind = _ARGUMENTS.get(self.path[-1])
+        if kind is None or self.path[0] == "config":
+            return
+        if self._given() and not _is_repeated(one.hint):
+            return
+        yield from self._named("node" if self.path[0] == "node" else kind)
+
+    def _named(self, kind: Kind) -> Iterator[Candidate]:
+        given = {*self.rest, *(word.partition("=")[2] for word in self.rest)}
+        yield from (Candidate(name, kind) for name in self.names(kind) if name not in given)
+
+    def _given(self) -> list[str]:
+        """Return the arguments that stand there already."""
+        found: list[str] = []
+        for index, word in enumerate(self.rest):
+            is_value = index > 0 and self._takes_value(self.rest[index - 1])
+            if not word.startswith("-") and not is_value:
+                found.append(word)
+        return found
+
+
+def _sense(path: Sequence[str]) -> set[str]:
+    return {"list" if word in {"ls", "get"} else word for word in path}
+
+
+def _is_flag(hint: object) -> bool:
+    return hint is bool or bool in get_args(hint)
+
+
+def _is_repeated(hint: object) -> bool:
+    return get_origin(hint) is tuple or any(get_origin(one) is tuple for one in get_args(hint))

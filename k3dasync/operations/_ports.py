@@ -1,0 +1,97 @@
+"""Host ports that a user asked for, looked at before anything is made.
+
+Only a look: the claim is made by the engine when a container starts.
+"""
+
+import errno
+import socket
+from collections.abc import Collection, Sequence
+from functools import partial
+
+from k3dasync.cluster import Cluster
+from k3dasync.errors import NotFound, PortTaken
+from k3dasync.gather import gather
+from k3dasync.operations._observe import INSPECTIONS, World
+from k3dasync.runtime import ContainerDetail, PortBinding, Runtime, Status
+
+HINT = "free it, or name another one"
+
+
+async def refuse_ports_in_use(
+    cluster: Cluster,
+    world: World,
+    runtime: Runtime,
+    *,
+    chosen: Collection[int],
+    probes: bool,
+) -> None:
+    """Raise PortTaken if a host port of the cluster is in use; those *chosen* by us may change.
+
+    Running containers are asked wherever the engine is. With *probes* so is this machine, which
+    must be the engine's host.
+    """
+    asked = [
+        one
+        for node in cluster.nodes
+        for one in node.container.ports
+        if one.host_port and len(one.candidates) == 1 and one.host_port not in chosen
+    ]
+    holders = await _holders(asked, world, runtime)
+    for one in asked:
+        what = f"port {one.host_port} of the engine's host"
+        for holder in holders:
+            if any(_is_same(one, other) for other in holder.bindings):
+                words = f"container {holder.state.name} has it"
+                raise PortTaken("publish", what, words, hint=HINT)
+        if probes and is_port_in_use(one):
+            raise PortTaken("publish", what, "it is in use", hint=HINT)
+
+
+async def _holders(
+    asked: Sequence[PortBinding], world: World, runtime: Runtime
+) -> list[ContainerDetail]:
+    """Return the running containers that have one of these numbers, at whatever address."""
+    numbers = {one.host_port for one in asked}
+
+    async def inspect(name: str) -> ContainerDetail | None:
+        try:
+            return await runtime.inspect_container(name)
+        except NotFound:
+            return None  # removed meanwhile
+
+    names = [
+        one.name
+        for one in world.containers
+        if one.status is Status.RUNNING and not numbers.isdisjoint(one.bound_ports)
+    ]
+    found = await gather([partial(inspect, name) for name in names], at_once=INSPECTIONS)
+    return [one for one in found if one is not None]
+
+
+def _is_same(one: PortBinding, other: PortBinding) -> bool:
+    return (
+        one.host_port in other.candidates
+        and one.protocol == other.protocol
+        and one.shares_address(other)
+    )
+
+
+def is_port_in_use(binding: PortBinding) -> bool:
+    """Say whether somebody on this machine has the port.
+
+    Not being allowed to bind it says nothing: the engine may be. Nor does an address that this
+    machine has not: the engine may have it.
+    """
+    family = socket.AF_INET6 if ":" in binding.host_ip else socket.AF_INET
+    kinds = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+    if binding.protocol not in kinds:
+        return False
+    try:
+        with socket.socket(family, kinds[binding.protocol]) as probe:
+            if binding.protocol == "tcp":
+                # As the engine's proxy does: a port in TIME_WAIT is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((binding.host_ip, binding.host_port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
