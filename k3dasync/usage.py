@@ -32,6 +32,8 @@ def of(error: CycloptsError) -> SpecError:
 def _said(error: CycloptsError) -> tuple[type[SpecError], str]:
     if isinstance(error, UnknownCommandError) and error.unused_tokens:
         word = error.unused_tokens[0]
+        if word.startswith("-"):
+            return UnknownFlag, f"unknown flag {word}"
         known = [] if error.app is None else [name for name in error.app if name[0] != "-"]
         return UnknownCommand, f"unknown command {word!r}{_nearest(word, known)}"
     if isinstance(error, UnknownOptionError) and error.token is not None:

@@ -373,8 +373,23 @@ def test_an_api_port_in_use(cli: Cli, own_name: str) -> None:
         created = cli.create(own_name, "--api-port", str(port))
 
     assert 1 == created.code
-    assert str(port) in created.error
+    assert f"port {port} " in created.error
+    assert created.error.endswith("[PORT_IN_USE]")
+    assert "container:" not in created.err, "something was made"
     assert [] == everything_of(own_name)
+
+
+def test_a_port_of_another_cluster(cli: Cli, own_name: str) -> None:
+    """The container that has the port is named, and nothing is made."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    assert 0 == cli.create(own_name, "--api-port", port).code
+    refused = cli.create(f"{own_name}-b", "--api-port", port)
+
+    assert f"container k3d-{own_name}-serverlb has it" in refused.error
+    assert "container:" not in refused.err, "something was made"
+    assert [] == everything_of(f"{own_name}-b")
+    assert 0 == cli("delete", own_name).code
 
 
 def test_two_creates_of_one_name_at_once(cli: Cli, own_name: str) -> None:

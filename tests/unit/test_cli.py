@@ -131,6 +131,7 @@ def test_what_the_user_wrote_wrong_is_one_line_and_2(
         (["creat"], "UNKNOWN_COMMAND", "did you mean create?"),
         (["cluster", "creat"], "UNKNOWN_COMMAND", "did you mean create?"),
         (["create", "--agent", "1"], "UNKNOWN_FLAG", "did you mean --agents?"),
+        (["--nope"], "UNKNOWN_FLAG", "unknown flag --nope"),
         (["create", "--agents"], "MISSING_VALUE", "--agents"),
         (["create", "-s", "x"], "INVALID_VALUE", "'x' is not a whole number"),
         (["create", "a", "b"], "UNEXPECTED_ARGUMENT", "'b'"),
