@@ -62,6 +62,7 @@ class NetworkChoice:
     gateway: str
     ip_range: str
     addresses: tuple[str, ...]
+    has_ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +172,7 @@ class Cluster:
     api: ApiChoice
     token: str = field(repr=False)
     has_fixed_addresses: bool
+    has_ipv6: bool = False
     has_external_datastore: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     proxied: tuple[ProxiedPort, ...] = ()

@@ -29,10 +29,12 @@ stop() {
   trap '' TERM INT QUIT HUP
   [ -n "$k3s_pid" ] || return 0
   if [ "$role" = server ]; then
-    : >"$drained" || true
-    # Shorter than the 10 s which the engine gives a container to end.
+    # One that somebody else has cordoned stays so. Both together are shorter than the 10 s which
+    # the engine gives a container to end.
+    kubectl get node "$HOSTNAME" -o json --request-timeout=2s 2>/dev/null \\
+      | grep -q '"unschedulable": *true' || : >"$drained" || true
     kubectl drain "$HOSTNAME" --force --delete-emptydir-data --ignore-daemonsets \\
-      --disable-eviction --timeout=8s || true
+      --disable-eviction --timeout=7s || true
   fi
   kill -TERM "$k3s_pid" 2>/dev/null || true
   wait "$k3s_pid" || true

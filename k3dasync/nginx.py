@@ -32,8 +32,7 @@ stream {{
 # proxy_connect_timeout lets the next server be tried soon.
 _SERVER = """\
   server {{
-    listen {listen};
-    proxy_pass {target};
+{listen}    proxy_pass {target};
     proxy_timeout {timeout}s;
     proxy_connect_timeout 2s;
   }}
@@ -63,15 +62,20 @@ class Forward:
         return f"port_{self.port}" + ("" if self.protocol == "tcp" else f"_{self.protocol}")
 
 
-def config(forwards: Sequence[Forward], settings: BalancerSettings = _USUAL) -> str:
-    """Return a configuration which forwards these ports."""
+def config(
+    forwards: Sequence[Forward], settings: BalancerSettings = _USUAL, *, ipv6: bool = False
+) -> str:
+    """Return a configuration which forwards these ports.
+
+    *ipv6*: its network has IPv6 too, and the engine then hands such connections on as they are.
+    """
     lines = [_HEAD.format(connections=settings.worker_connections)]
     if any(forward.name for forward in forwards):
         lines.append(f"  resolver {ENGINE_RESOLVER} valid=2s ipv6=off;\n")
     for forward in forwards:
         lines += _by_name(forward) if forward.name else _by_address(forward)
         target = f"${forward.key}" if forward.name else forward.key
-        lines.append(_server(forward, target, settings))
+        lines.append(_server(forward, target, settings, ipv6=ipv6))
     return "".join((*lines, "}\n"))
 
 
@@ -88,9 +92,11 @@ def _by_name(forward: Forward) -> Iterator[str]:
     yield f"  map $server_port ${forward.key} {{ default {forward.name}:{forward.port}; }}\n"
 
 
-def _server(forward: Forward, target: str, settings: BalancerSettings) -> str:
+def _server(forward: Forward, target: str, settings: BalancerSettings, *, ipv6: bool) -> str:
     # nginx knows no sctp; k3d's load balancer takes it for tcp as well.
-    listen = f"{forward.port} udp" if forward.protocol == "udp" else str(forward.port)
+    kind = " udp" if forward.protocol == "udp" else ""
+    addresses = ("", "[::]:") if ipv6 else ("",)
+    listen = "".join(f"    listen {one}{forward.port}{kind};\n" for one in addresses)
     return _SERVER.format(listen=listen, target=target, timeout=settings.proxy_timeout)
 
 

@@ -9,12 +9,15 @@ from cyclopts import Parameter, Token
 
 def flag(*names: str, env: str, help: str) -> Parameter:
     """Return a flag that is given once, and its environment variable."""
-    return Parameter(name=names, help=help, env_var=env, negative="")
+    # Given again it replaces what stands before: so scripts add to the command lines of others.
+    return Parameter(name=names, help=help, env_var=env, negative="", allow_repeating=True)
 
 
 def number(*names: str, env: str, help: str) -> Parameter:
     """Return a flag for a whole number."""
-    return Parameter(name=names, help=help, env_var=env, negative="", converter=whole)
+    return Parameter(
+        name=names, help=help, env_var=env, negative="", converter=whole, allow_repeating=True
+    )
 
 
 def repeated(*names: str, env: str, help: str) -> Parameter:

@@ -74,7 +74,7 @@ def import_images(
         raise UnknownFlag(f"unknown flag {unknown[0]}; see: k3dasync image import --help")
     if mode not in MODES:
         raise InvalidValue(f"--mode {mode!r}: expected one of {', '.join(MODES)}")
-    clusters = tuple(map(check_name, cluster))
+    clusters = tuple(dict.fromkeys(map(check_name, cluster)))
     seconds = parse_duration(timeout)
 
     async def perform(session: Session) -> operation.Imported:

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import RuntimeFlag
 from k3dasync.invalid import ConflictingFlags, InvalidOutput, MissingValue
 from k3dasync.spec import DEFAULT_NAME
+
+if TYPE_CHECKING:
+    from k3dasync.operations.kubeconfigs import Kubeconfigs
 
 AllFlag = Annotated[bool, Parameter(name=["--all", "-a"], negative="", help="All clusters.")]
 
@@ -20,8 +23,10 @@ def get(*names: str, all: AllFlag = False, runtime: RuntimeFlag = "docker") -> N
 
     if all == bool(names):
         raise MissingValue("give the names of clusters, or --all")
-    for config in _fetch(None if all else names, runtime).values():
+    fetched = _fetch(None if all else names, runtime)
+    for config in fetched.found.values():
         show(f"---\n{kubeconfig.dump(config).decode()}".removesuffix("\n"))
+    fetched.raise_if_any_is_missing()
 
 
 def merge(
@@ -68,7 +73,8 @@ def merge(
         raise ConflictingFlags("give names or --all, not both")
     _check_output(output, into_default=kubeconfig_merge_default)
     written: list[str] = []
-    for name, config in _fetch(None if all else names or (DEFAULT_NAME,), runtime).items():
+    fetched = _fetch(None if all else names or (DEFAULT_NAME,), runtime)
+    for name, config in fetched.found.items():
         if output == "-":
             show(kubeconfig.dump(config).decode().removesuffix("\n"))
             continue
@@ -82,6 +88,7 @@ def merge(
         written.append(str(path))
     if written:
         show(os.pathsep.join(dict.fromkeys(written)))
+    fetched.raise_if_any_is_missing()
 
 
 def _check_output(output: str | None, *, into_default: bool) -> None:
@@ -100,11 +107,11 @@ def _target(name: str, output: str | None, *, into_default: bool) -> Path:
     return Path(output) if output is not None else kubeconfig.own_path(name)
 
 
-def _fetch(names: tuple[str, ...] | None, runtime: str) -> dict[str, dict[str, object]]:
+def _fetch(names: tuple[str, ...] | None, runtime: str) -> "Kubeconfigs":
     from k3dasync.commands._run import Session, run
-    from k3dasync.operations.kubeconfigs import kubeconfigs
+    from k3dasync.operations.kubeconfigs import Kubeconfigs, kubeconfigs
 
-    async def perform(session: Session) -> dict[str, dict[str, object]]:
+    async def perform(session: Session) -> Kubeconfigs:
         return await kubeconfigs(names, backend=session.backend)
 
     return run(perform, runtime=runtime)

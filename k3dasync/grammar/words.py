@@ -72,8 +72,12 @@ def parse_ulimit(text: str) -> Ulimit:
     reader.need("=", "'='")
     soft = int(reader.need(r"-1|\d{1,19}", "the soft limit, a number"))
     reader.need(":", "':' and the hard limit")
+    start = reader.at
     hard = int(reader.need(r"-1|\d{1,19}", "the hard limit, a number"))
     reader.end("the end")
+    if hard != -1 and not 0 <= soft <= hard:  # -1 is no limit
+        reader.at = start
+        reader.fail("a hard limit that is not below the soft one")
     return Ulimit(name, soft, hard)
 
 

@@ -38,7 +38,7 @@ from k3dasync.grammar.ports import parse as parse_port
 from k3dasync.images import registry_image
 from k3dasync.invalid import InvalidNetwork
 from k3dasync.operations._observe import World, is_port_free
-from k3dasync.operations._registries import reached_at
+from k3dasync.operations._registries import host_of
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check_image
 
@@ -115,7 +115,8 @@ def choose_network(
     if subnet and not refused.fixed_addresses:
         taken = in_use | refused.addresses | {existing.gateway}
         fixed = addresses.addresses_of_foreign(subnet, count, taken)
-    return _foreign(name, subnet=subnet, gateway=existing.gateway, fixed=fixed)
+    choice = _foreign(name, subnet=subnet, gateway=existing.gateway, fixed=fixed)
+    return replace(choice, has_ipv6=any(":" in cidr for cidr in existing.subnets))
 
 
 def _foreign(
@@ -215,7 +216,7 @@ def choose_registry(
     registry = Registry(
         name=name,
         port=host_port if asked.enforce_port_match else REGISTRY_PORT,
-        host=asked.exposure.host or reached_at(host_ip, world.facts),
+        host=host_of(asked.exposure.host, host_ip, world.facts),
         host_port=host_port,
         remote=asked.proxy.remote_url if asked.proxy else "",
     )

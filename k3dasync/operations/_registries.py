@@ -61,8 +61,10 @@ def _find(name: str, world: World) -> ContainerState:
             "name one of those, or describe it in a file for --registry-config",
         )
     if container.status is not Status.RUNNING:
-        start = f"start it: docker start {container.name}"
-        raise RegistryUnusable(name, f"it is {container.status}", start)
+        what_to_do = f"start it: docker start {container.name}"
+        if container.status is Status.RESTARTING:
+            what_to_do = f"see why it does not stay up: docker logs {container.name}"
+        raise RegistryUnusable(name, f"it is {container.status}", what_to_do)
     return container
 
 
@@ -90,12 +92,17 @@ def _registry(found: ContainerDetail, facts: EngineFacts) -> Registry:
     return Registry(
         name=name,
         port=port,
-        host=named or reached_at(binding.host_ip, facts),
+        host=host_of(named, binding.host_ip, facts),
         host_port=published,
         remote=next(
             (entry.removeprefix(_REMOTE) for entry in found.env if entry.startswith(_REMOTE)), ""
         ),
     )
+
+
+def host_of(named: str | None, host_ip: str, facts: EngineFacts) -> str:
+    """Return where people reach a registry: the host that was named, if that is not every one."""
+    return named if named and named not in ANY_ADDRESS else reached_at(host_ip, facts)
 
 
 def reached_at(host_ip: str, facts: EngineFacts) -> str:

@@ -1,25 +1,50 @@
 """Kubeconfigs of clusters that are there, running or not."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from k3dasync import kubeconfig
 from k3dasync.backend import Backend
 from k3dasync.cluster import KUBECONFIG_PATH, LABEL_API_PORT, Role
-from k3dasync.errors import EngineError
+from k3dasync.errors import ClusterNotFound, EngineError, K3dAsyncError
 from k3dasync.kubeconfig import KubeconfigError
 from k3dasync.operations._existing import ExistingCluster
 from k3dasync.operations.listing import list_clusters
 
 
-async def kubeconfigs(
-    names: Sequence[str] | None, *, backend: Backend
-) -> dict[str, kubeconfig.Config]:
-    """Return the kubeconfigs of these clusters, or of all with None, by name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubeconfigs:
+    """Those that could be had, by the cluster's name, and why the others could not."""
 
-    Raises ClusterNotFound for an unknown name, KubeconfigError if a cluster has none yet.
+    found: dict[str, kubeconfig.Config]
+    problems: tuple[K3dAsyncError, ...]
+
+    def raise_if_any_is_missing(self) -> None:
+        """Raise the first problem; the others are notes on it."""
+        if not self.problems:
+            return
+        first, *others = self.problems
+        for other in others:
+            first.add_note(str(other))
+        raise first
+
+
+async def kubeconfigs(names: Sequence[str] | None, *, backend: Backend) -> Kubeconfigs:
+    """Return the kubeconfigs of these clusters, or of all with None.
+
+    A cluster that is not there, or has none yet, is a problem and does not keep the others.
     """
-    clusters = await list_clusters(backend.runtime, names)
-    return {cluster.name: await _kubeconfig(cluster, backend) for cluster in clusters}
+    there = {one.name: one for one in await list_clusters(backend.runtime)}
+    found: dict[str, kubeconfig.Config] = {}
+    problems: list[K3dAsyncError] = []
+    for name in dict.fromkeys(there if names is None else names):
+        try:
+            if name not in there:
+                raise ClusterNotFound(name)
+            found[name] = await _kubeconfig(there[name], backend)
+        except K3dAsyncError as error:
+            problems.append(error)
+    return Kubeconfigs(found=found, problems=tuple(problems))
 
 
 async def _kubeconfig(cluster: ExistingCluster, backend: Backend) -> kubeconfig.Config:

@@ -26,13 +26,15 @@ class Balancer:
     addresses: Mapping[str, str]
     proxied: Sequence[ProxiedPort]
     settings: BalancerSettings
+    ipv6: bool = False
 
     def files(self, api: nginx.Forward) -> tuple[File, ...]:
         """Return its files: the API as it is, every other port to all its nodes."""
         forwards = [api, *map(self._forward, self.proxied)]
         nodes = {f"{API_PORT}.tcp": self.servers} | {one.key: one.nodes for one in self.proxied}
         return nginx.files(
-            nginx.config(forwards, self.settings), nginx.values(nodes, self.settings)
+            nginx.config(forwards, self.settings, ipv6=self.ipv6),
+            nginx.values(nodes, self.settings),
         )
 
     def _forward(self, one: ProxiedPort) -> nginx.Forward:
@@ -54,6 +56,7 @@ def balancer_files(cluster: Cluster, answering: Sequence[str]) -> tuple[File, ..
         addresses=_addresses(cluster),
         proxied=cluster.proxied,
         settings=cluster.balancer,
+        ipv6=cluster.has_ipv6,
     )
     if not balancer.addresses:
         is_all = set(servers) <= set(answering)

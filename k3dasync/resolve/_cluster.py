@@ -76,8 +76,7 @@ def resolve(
     `k3d-` and are not among *present_volumes* are made, and go with the cluster, as with k3d.
     *datastore_files* are the contents of the client's files that the datastore names, by path.
 
-    Raises InvalidFilter if something is asked for of a node that will not be there, SpecError if
-    what is asked for of a node would keep it from working.
+    Raises InvalidFilter for a node that will not be there, SpecError for what could not work.
     """
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
     nodes = members(spec)
@@ -115,6 +114,7 @@ def resolve(
         api=api,
         token=token,
         has_fixed_addresses=bool(network.addresses),
+        has_ipv6=network.has_ipv6,
         has_external_datastore=spec.datastore is not None,
         secrets=tuple(_secrets(spec, token)),
         proxied=assignment.proxied,
@@ -275,7 +275,9 @@ class _Planner:
     @property
     def _extra_hosts(self) -> tuple[str, ...]:
         found = [f"{name}:{one.address}" for one in self.spec.host_aliases for name in one.names]
-        if self.host_alias:
+        # A user's own entry wins: two addresses of one name would be a choice by chance.
+        names = {name for one in self.spec.host_aliases for name in one.names}
+        if self.host_alias and entrypoint.HOST_ALIAS not in names:
             found.append(f"{entrypoint.HOST_ALIAS}:{self.host_alias}")
         return tuple(found)
 
@@ -383,6 +385,7 @@ class _Planner:
             addresses=addresses,
             proxied=self.assignment.proxied,
             settings=self.spec.balancer,
+            ipv6=self.network.has_ipv6,
         )
         # One that does not run yet would hold a probe for nginx's whole connect timeout.
         api = nginx.Forward(port=API_PORT, hosts=(addresses.get(servers[0], ""),))

@@ -281,3 +281,33 @@ def test_a_file_for_a_node_that_is_none_is_refused() -> None:
     )
     with pytest.raises(InvalidFilter, match=r"c.yaml:3: files\[0\].source 'agent:7'"):
         make(files=(lost,))
+
+
+def test_a_users_own_name_for_the_host_wins() -> None:
+    """Two addresses of one name would be a choice by chance."""
+    made = make(host_aliases=(parse_host_alias("10.0.0.9:host.k3d.internal"),))
+
+    assert ("host.k3d.internal:10.0.0.9",) == made["server-0"].container.extra_hosts
+
+
+@pytest.mark.parametrize("text", ["nofile=5:2", "nofile=-1:2"])
+def test_a_soft_limit_is_not_above_the_hard_one(text: str) -> None:
+    """The kernel would say so, but only when the container starts."""
+    with pytest.raises(InvalidSyntax, match="hard limit"):
+        parse_ulimit(text)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_the_load_balancer_listens_where_connections_come(*, ipv6: bool) -> None:
+    """With IPv6 in its network the engine hands connections to [::1] on to its IPv6 address."""
+    spec = ClusterSpec(name="dev", ports=texts("53:53/udp@server:0"))
+    cluster = decided(spec, has_ipv6=ipv6)
+    (config,) = (
+        one.content.decode()
+        for one in cluster.nodes[-1].container.files
+        if one.path == "/etc/nginx/nginx.conf"
+    )
+
+    assert "listen 6443;" in config
+    assert ipv6 == ("listen [::]:6443;" in config)
+    assert ipv6 == ("listen [::]:53 udp;" in config)

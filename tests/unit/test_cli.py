@@ -365,3 +365,12 @@ def test_values_are_asked_for_in_our_words(
     """In small letters, the flag as it was written."""
     assert 2 == main(arguments)
     assert f"error: {words} [" in capsys.readouterr().err
+
+
+def test_a_flag_that_is_given_again_replaces_what_stands_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So scripts add to the command lines of others, as with k3d."""
+    asked = ["plan", "create", "dev", "--runtime", "fake", "-s", "1", "--servers", "2"]
+    assert 0 == main(asked)
+    assert "container:k3d-dev-server-1" in capsys.readouterr().out

@@ -420,11 +420,15 @@ async def test_kubeconfigs_of_existing_clusters() -> None:
         await create(SPEC, backend=backend)
         await create(ClusterSpec(name="b"), backend=backend)
 
-        assert ["b", "dev"] == list(await kubeconfigs(None, backend=backend))
-        found = (await kubeconfigs(["dev"], backend=backend))["dev"]
-        assert kubeconfig.context_name("dev") == found["current-context"]
-        with pytest.raises(ClusterNotFound, match="no nodes found for given cluster"):
-            await kubeconfigs(["nope"], backend=backend)
+        assert ["b", "dev"] == list((await kubeconfigs(None, backend=backend)).found)
+        some = await kubeconfigs(["nope", "dev", "neither"], backend=backend)
+        assert ["dev"] == list(some.found)
+        assert kubeconfig.context_name("dev") == some.found["dev"]["current-context"]
+        with pytest.raises(
+            ClusterNotFound, match="no nodes found for given cluster nope"
+        ) as caught:
+            some.raise_if_any_is_missing()
+        assert 1 == len(caught.value.__notes__)
 
 
 async def test_json_of_clusters_masks_secrets_unless_asked() -> None:

@@ -1,5 +1,6 @@
 """Clusters decided without an engine, for tests about what was decided."""
 
+from dataclasses import replace
 from typing import Any
 
 from k3dasync import addresses
@@ -66,6 +67,7 @@ def decided(
     host: str = "127.0.0.1",
     used: tuple[UsedRegistry, ...] = (),
     token: str = TOKEN,
+    has_ipv6: bool = False,
     **more: Any,
 ) -> Cluster:
     """Return the cluster of a spec in a fixed world; *more* is for `resolve`."""
@@ -77,7 +79,10 @@ def decided(
         spec,
         run="20261122-181500-abcdef",
         token=token,
-        network=network(spec, is_external=is_external, fixed=fixed, connected=connected),
+        network=replace(
+            network(spec, is_external=is_external, fixed=fixed, connected=connected),
+            has_ipv6=has_ipv6,
+        ),
         api=ApiChoice(host=host, host_ip=host, port=port),
         loadbalancer_image="nginx:test",
         host_alias="" if is_on_host else "10.160.7.1",

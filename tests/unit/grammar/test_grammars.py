@@ -145,7 +145,12 @@ def test_volumes_are_read_as_they_are_printed(one: VolumeMapping) -> None:
 
 
 @given(
-    st.builds(Ulimit, st.sampled_from(words.ULIMITS), st.integers(-1, 2**62), st.integers(-1, 9))
+    st.builds(
+        lambda name, soft, more: Ulimit(name, soft, -1 if soft < 0 or more < 0 else soft + more),
+        st.sampled_from(words.ULIMITS),
+        st.integers(-1, 2**62),
+        st.integers(-1, 9),
+    )
 )
 def test_ulimits_are_read_as_they_are_printed(one: Ulimit) -> None:
     """-1 is no limit."""
