@@ -45,7 +45,7 @@ from k3dasync.resolve._assign import Assignment, Extras, assign
 from k3dasync.resolve._balancer import Balancer, port_alias, servers_alias
 from k3dasync.resolve._own import own_labels, own_network, own_volumes
 from k3dasync.resolve._registries import Registries, registries_of
-from k3dasync.runtime import ContainerSpec, File, PortBinding, VolumeSpec
+from k3dasync.runtime import ContainerSpec, File, PortBinding
 from k3dasync.spec import ClusterSpec
 
 _EVERY_FIX = Fixes()
@@ -102,11 +102,7 @@ def resolve(
         wait=spec.wait,
         network=None if network.is_external else own_network(spec, run, network),
         network_name=network.name,
-        volumes=tuple(
-            VolumeSpec(name=name, labels={**base, **own_labels(run)})
-            for name in own_volumes(spec)
-            if name not in present_volumes
-        ),
+        volumes=tuple(own_volumes(spec, {**base, **own_labels(run)}, present_volumes)),
         nodes=(
             *planner.nodes(loadbalancer_image),
             *registries.node({**base, **own_labels(run)}),

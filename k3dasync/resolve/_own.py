@@ -1,11 +1,11 @@
 """What a cluster has for itself besides containers, and the mark on it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from k3dasync import __version__
 from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, NetworkChoice, volume_name
 from k3dasync.grammar import volumes
-from k3dasync.runtime import NetworkSpec
+from k3dasync.runtime import NetworkSpec, VolumeSpec
 from k3dasync.spec import ClusterSpec
 
 
@@ -14,13 +14,16 @@ def own_labels(run: str) -> dict[str, str]:
     return {LABEL_RUN: run, "k3dasync.version": __version__}
 
 
-def own_volumes(spec: ClusterSpec) -> Iterator[str]:
-    """Yield the names of the volumes that go with the cluster."""
-    if spec.image_volume and spec.external_image_volume is None:
-        yield volume_name(spec.name)
+def own_volumes(
+    spec: ClusterSpec, labels: Mapping[str, str], present: Collection[str]
+) -> Iterator[VolumeSpec]:
+    """Yield the volumes that go with the cluster, but for those that are *present* already."""
+    names = [] if spec.external_image_volume or not spec.image_volume else [volume_name(spec.name)]
     mapped = [volumes.parse(one.value) for one in spec.volumes]
-    names = dict.fromkeys(one.source for one in mapped if one.is_named)
-    yield from (name for name in names if name.startswith("k3d-"))
+    names += [one.source for one in mapped if one.is_named and one.source.startswith("k3d-")]
+    for name in dict.fromkeys(names):
+        if name not in present:
+            yield VolumeSpec(name=name, labels=labels)
 
 
 def own_network(spec: ClusterSpec, run: str, choice: NetworkChoice) -> NetworkSpec:
