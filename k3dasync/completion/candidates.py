@@ -43,7 +43,14 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "--runtime": ("docker", "fake"),
     "--mode": ("auto", "direct", "tools-node"),
 }
-_FORMS = ("json", "yaml")
+_FORMS = {
+    "list": ("table", "json", "yaml"),
+    "ls": ("table", "json", "yaml"),
+    "get": ("table", "json", "yaml"),
+    "create": ("yaml", "json"),
+    "version": ("json",),
+}
+"""What `--output` takes where it names a form, by the command's last word."""
 
 
 def candidates(app: App, words: Sequence[str], names: Names) -> tuple[Candidate, ...]:
@@ -151,8 +158,8 @@ class _Line:
             yield from map(Candidate, ("true", "false"))
         if get_origin(one.hint) is Literal:
             yield from map(Candidate, get_args(one.hint))
-        elif "--output" in one.names and "list" in _sense(self.path):
-            yield from map(Candidate, _FORMS)
+        elif "--output" in one.names and self.path[0] != "kubeconfig":
+            yield from map(Candidate, _FORMS.get(self.path[-1], ()))
 
     def _arguments(self) -> Iterator[Candidate]:
         one = next((one for one in self._parameters if one.index == 0), None)
@@ -181,10 +188,6 @@ class _Line:
             if not word.startswith("-") and not is_value:
                 found.append(word)
         return found
-
-
-def _sense(path: Sequence[str]) -> set[str]:
-    return {"list" if word in {"ls", "get"} else word for word in path}
 
 
 def _is_flag(hint: object) -> bool:
