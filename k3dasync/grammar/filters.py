@@ -192,7 +192,11 @@ def _numbered(one: NodeFilter, names: Sequence[str]) -> list[str]:
         for end in (part.first, part.last):
             if end is not None and end >= len(names):
                 text = one.text or str(one)
-                limit = f"below {len(names)}" if names else f"no index: there are no {one.group}"
+                limit = (
+                    f"an index below {len(names)}"
+                    if names
+                    else f"another group: there are no {one.group}"
+                )
                 raise InvalidFilter(text, text.index(str(end)), limit)
         last = len(names) - 1 if part.last is None else part.last
         found += names[part.first or 0 : last + 1]
