@@ -29,6 +29,8 @@ def create(
 ) -> None:
     """Create a cluster: k3s servers and agents in containers, behind a load balancer."""
     spec = flags.asked(name)
+    if dry_run and events is not None:
+        raise ConflictingFlags("--dry-run makes nothing that --events could tell of")
     if dry_run:
         _show(spec, output or "yaml")
         return

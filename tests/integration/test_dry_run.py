@@ -18,6 +18,7 @@ def test_a_create_makes_what_its_dry_run_says(cli: Cli, own_name: str, api: Dock
     """Key by key, for a subnet and a port that are named."""
     flags = ["--agents=1", "--subnet=10.175.91.0/24", "--api-port=127.0.0.1:29391"]
     flags += ["-e", "A=1@all", "--k3s-node-label", "a=b@agent:0", "--host-alias", "10.0.0.9:nas"]
+    flags += ["-p", "29392:80@agent:0:direct"]
     flags += ["--registry-config", "mirrors:\n  a.example:\n    endpoint: [http://b:1]\n"]
     said = cli.create(own_name, *flags, "--dry-run", "-o", "json", DOCKER_HOST="unix:///nowhere")
     assert (0, "") == (said.code, said.err)
@@ -39,6 +40,11 @@ def test_a_create_makes_what_its_dry_run_says(cli: Cli, own_name: str, api: Dock
             assert set(config["Labels"]) - set(usual["Labels"] or ()) <= labels.keys() | CHOSEN
             assert node["mounts"] == host["Binds"]
             assert node["hosts"] == (host["ExtraHosts"] or [])
+            assert node["ports"] == [
+                f"{one['HostIp'] or '*'}:{one['HostPort'] or 0}->{port.partition('/')[0]}/tcp"
+                for port, bindings in (host["PortBindings"] or {}).items()
+                for one in bindings
+            ]
             (endpoint,) = made["NetworkSettings"]["Networks"].values()
             assert node["network"]["address"] == endpoint["IPAMConfig"]["IPv4Address"]
         assert document["api"] == cli.kubeconfig()["clusters"][0]["cluster"]["server"]

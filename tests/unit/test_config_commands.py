@@ -110,7 +110,10 @@ def test_what_does_not_fit_the_cluster_names_its_place(
     """A filter that means no node, a variable without one."""
     Path("c.yaml").write_text(FILE.replace("[all]", "[agent:7]"))
     assert 2 == main(["plan", "create", "-c", "c.yaml", "--runtime", "fake"])
-    assert "error: c.yaml:12: env[0].envVar 'agent:7': expected an index below 2" in capsys.readouterr().err
+    assert (
+        "error: c.yaml:12: env[0].envVar 'agent:7': expected an index below 2"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_older_file_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,6 +120,7 @@ def test_yaml_is_the_usual_form_and_others_are_refused(
     assert 0 == cli.main(["create", "dev", "--dry-run"])
     assert capsys.readouterr().out.startswith("assumed:\n- an engine")
     assert 2 == cli.main(["create", "dev", "--dry-run", "-o", "table"])
+    assert 2 == cli.main(["create", "dev", "--dry-run", "--events", "-"])
     assert 2 == cli.main(["create", "dev", "-o", "json"])
     assert "--dry-run" in capsys.readouterr().err
 
