@@ -252,6 +252,12 @@ def test_a_server_is_drained_when_it_stops_and_comes_back_schedulable(
     inside(first, "kubectl", "cordon", agent)
     restart_all(f"{own_name}-agent")
     wait_until(lambda: status(agent) == "Ready,SchedulingDisabled", 60, "agent that is back")
+
+    inside(first, "kubectl", "cordon", second)
+    stop(second)
+    start(second)
+    assert ".k3d-drained" not in inside(second, "ls", "-A", "/var/lib/rancher/k3s")
+    wait_until(lambda: status(second) == "Ready,SchedulingDisabled", 60, "server that is back")
     assert 0 == cli("delete", own_name).code
 
 
