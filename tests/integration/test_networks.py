@@ -369,3 +369,15 @@ def test_the_api_of_an_engine_elsewhere_is_where_that_is(
         node["Config"]["Labels"]["k3d.server.api.hostIP"],
     )
     assert 0 == cli("delete", own_name).code
+
+
+def test_the_api_is_reached_over_ipv6(cli: Cli, own_name: str) -> None:
+    """A create asks there, through the load balancer's IPv6 address, whether Nodes are Ready."""
+    name = f"{own_name}-net"
+    v4, v6 = free_subnets()
+    both = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": v6}, {"Subnet": v4}]}}
+    with network(name, **both):
+        created = cli.create(own_name, "--network", name, "--api-port", "[::1]:29397")
+        assert 0 == created.code, created.err
+        assert "https://[::1]:29397" == cli.kubeconfig()["clusters"][0]["cluster"]["server"]
+        assert 0 == cli("delete", own_name).code
