@@ -1,7 +1,8 @@
 """A command in a container: its input as fast as it reads, all of its output, its exit code."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import aiohttp
 import anyio
@@ -11,8 +12,14 @@ from aiodocker.stream import Stream
 from k3dasync.docker.connection import EXIT_PAUSE, Connection
 from k3dasync.runtime import Executed
 
+if TYPE_CHECKING:
+    from asyncio import WriteTransport
+
 PIECE = 64 * 2**10
 """Bytes written at a time: what is written is in memory until the engine has taken it."""
+STALL_SECONDS = 2.0
+"""Between two looks at a command whose input does not move. Docker 20.10 often keeps the
+connection of one that ended before its input did (seen in five runs of six)."""
 END_SECONDS = 10.0
 """For a command whose input was cut: it finds its input at its end, and ends. The engine needs
 milliseconds to tell it; on a busy disk, it may first have to finish a write."""
@@ -31,8 +38,8 @@ async def execute(
     try:
         # Without a limit: only the command and its input know how long they take.
         stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
-        async with stream:
-            out, err = await _converse(stream, stdin)
+        async with _cut_off(stream):
+            out, err = await _converse(process, stream, stdin)
         return Executed(code=await _exit_code(process), out=out, err=err)
     except BaseException:
         with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
@@ -40,14 +47,44 @@ async def execute(
         raise
 
 
-async def _converse(stream: Stream, stdin: AsyncIterator[bytes] | None) -> tuple[bytes, bytes]:
+@asynccontextmanager
+async def _cut_off(stream: Stream) -> AsyncIterator[None]:
+    """Open a stream, and give its connection back even if it holds what nobody will ever read."""
+    transport: WriteTransport | None = None
+    try:
+        async with stream:
+            transport = _transport(stream)
+            yield
+    finally:
+        if transport is not None:
+            transport.abort()
+
+
+async def _converse(
+    process: Exec, stream: Stream, stdin: AsyncIterator[bytes] | None
+) -> tuple[bytes, bytes]:
     """Feed and listen at once; the end of the output is the end of both."""
     said = {1: bytearray(), 2: bytearray()}
     failures: list[Exception] = []
+    fed = 0
+
+    async def counted(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        nonlocal fed
+        async for piece in source:
+            fed += 1
+            yield piece
+
+    async def notice_end() -> None:
+        """End both if the command has ended and takes no more: the engine does not always say."""
+        seen = -1
+        while seen != fed or (await process.inspect())["Running"]:
+            seen = fed
+            await anyio.sleep(STALL_SECONDS)
+        group.cancel_scope.cancel()
 
     async def feed(source: AsyncIterator[bytes]) -> None:
         try:
-            await _feed(stream, source)
+            await _feed(stream, counted(source))
         except Exception as error:  # noqa: BLE001 - raised below
             failures.append(error)
             group.cancel_scope.cancel()
@@ -55,6 +92,7 @@ async def _converse(stream: Stream, stdin: AsyncIterator[bytes] | None) -> tuple
     async with anyio.create_task_group() as group:
         if stdin is not None:
             group.start_soon(feed, stdin)
+            group.start_soon(notice_end)
         # A connection that breaks because nobody reads our input any more tells no more than
         # that: the exit code is asked for next.
         with suppress(*_LOST):
@@ -82,11 +120,15 @@ def _end_input(stream: Stream) -> None:
     Over TLS that cannot be done with asyncio; then the command must know the end when it sees it,
     as whoever reads a tar does.
     """
-    response = stream._resp  # noqa: SLF001 - there is no other way
-    transport = response.connection.transport if response and response.connection else None
+    transport = _transport(stream)
     if transport is not None and transport.can_write_eof():
         with suppress(OSError, RuntimeError):
             transport.write_eof()
+
+
+def _transport(stream: Stream) -> "WriteTransport | None":
+    response = stream._resp  # noqa: SLF001 - there is no other way
+    return response.connection.transport if response and response.connection else None
 
 
 async def _exit_code(process: Exec) -> int:

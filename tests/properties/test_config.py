@@ -116,7 +116,12 @@ specs = st.builds(
     node_labels=filtered(labels),
     runtime_labels=filtered(labels),
     ulimits=st.lists(
-        st.builds(Ulimit, st.sampled_from(ULIMITS), st.integers(-1, 2**62), st.integers(-1, 9)),
+        st.builds(
+            lambda name, soft, more: Ulimit(name, soft, -1 if min(soft, more) < 0 else soft + more),
+            st.sampled_from(ULIMITS),
+            st.integers(-1, 2**62),
+            st.integers(-1, 9),
+        ),
         max_size=2,
     ).map(tuple),
     host_aliases=st.lists(
