@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 import aiohttp
 import anyio
@@ -11,9 +11,6 @@ from aiodocker.stream import Stream
 
 from k3dasync.docker.connection import EXIT_PAUSE, Connection
 from k3dasync.runtime import Executed
-
-if TYPE_CHECKING:
-    from asyncio import WriteTransport
 
 PIECE = 64 * 2**10
 """Bytes written at a time: what is written is in memory until the engine has taken it."""
@@ -126,7 +123,7 @@ def _end_input(stream: Stream) -> None:
             transport.write_eof()
 
 
-def _transport(stream: Stream) -> "WriteTransport | None":
+def _transport(stream: Stream) -> Any:
     response = stream._resp  # noqa: SLF001 - there is no other way
     return response.connection.transport if response and response.connection else None
 
