@@ -47,7 +47,7 @@ async def execute(
 @asynccontextmanager
 async def _cut_off(stream: Stream) -> AsyncIterator[None]:
     """Open a stream, and give its connection back even if it holds what nobody will ever read."""
-    transport: WriteTransport | None = None
+    transport: Any = None
     try:
         async with stream:
             transport = _transport(stream)
