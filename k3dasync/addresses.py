@@ -24,6 +24,15 @@ SMALLEST_PREFIX = 24
 """The subnet of a usual cluster: 126 fixed addresses and as many dynamic ones."""
 
 
+def is_address(text: str) -> bool:
+    """Say whether *text* is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _setting(variable: str, default: str) -> str:
     return os.environ.get(variable) or default
 

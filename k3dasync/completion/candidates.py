@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from cyclopts import App
 
-LEVELS = ("none", "api", "quorum", "nodes", "all")
+from k3dasync.spec import WaitLevel
+
 GLOBAL = ("--help", "--verbose", "--trace", "--timestamps")
 """With every command."""
 
@@ -39,7 +40,7 @@ _ARGUMENTS: dict[str, Kind] = {
 """What the arguments of commands name, by the command's last word; of `node` all name nodes."""
 _VALUES: dict[str, Kind] = {"--cluster": "cluster", "--registry-use": "registry"}
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "--wait": LEVELS,
+    "--wait": tuple(WaitLevel),
     "--runtime": ("docker", "fake"),
     "--mode": ("auto", "direct", "tools-node"),
 }

@@ -1,6 +1,5 @@
 """Where a remote engine's published ports are reached: what its address alone does not say."""
 
-import ipaddress
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from k3dasync import addresses
 from k3dasync.docker.endpoint import Endpoint, is_here
 
 MACHINE_TIMEOUT = 20.0
@@ -32,11 +32,15 @@ async def _of_machine(environ: Mapping[str, str]) -> str:
     if not name:
         return ""
     said = await _answer(("docker-machine", "ip", name), environ, MACHINE_TIMEOUT)
-    return said if _is_address(said) else ""
+    return said if addresses.is_address(said) else ""
 
 
 async def _of_ssh(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
-    if not endpoint.url.startswith("ssh://") or not endpoint.host or _is_address(endpoint.host):
+    if (
+        not endpoint.url.startswith("ssh://")
+        or not endpoint.host
+        or addresses.is_address(endpoint.host)
+    ):
         return ""
     user = urlsplit(endpoint.url).username
     target = f"{user}@{endpoint.host}" if user else endpoint.host
@@ -58,11 +62,3 @@ async def _answer(command: Sequence[str], environ: Mapping[str, str], seconds: f
     except (OSError, TimeoutError):
         return ""
     return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -269,7 +269,7 @@ async def registry_ip(spec: ClusterSpec, world: World) -> str:
 async def _host_ip(host: str | None, world: World, what: str, hint: str) -> str:
     if host is None:
         return _default_host_ip(world)
-    if _is_address(host):
+    if addresses.is_address(host):
         return host
     try:
         found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -287,12 +287,3 @@ def _default_host_ip(world: World) -> str:
     if world.facts.is_local:
         return "127.0.0.1"
     return EVERYWHERE[1] if ":" in world.facts.host else EVERYWHERE[0]
-
-
-def _is_address(text: str) -> bool:
-    """Say whether *text* is an IP address, not a name."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

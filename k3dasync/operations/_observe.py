@@ -4,7 +4,6 @@ import socket
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from k3dasync.cluster import (
@@ -18,8 +17,8 @@ from k3dasync.cluster import (
     volume_name,
 )
 from k3dasync.errors import ClusterExists, NameTaken, NotFound
-from k3dasync.gather import gather
 from k3dasync.operations._existing import everything
+from k3dasync.operations._inspect import INSPECTIONS, inspect_present
 from k3dasync.runtime import (
     ContainerState,
     EngineFacts,
@@ -29,9 +28,6 @@ from k3dasync.runtime import (
     VolumeState,
 )
 from k3dasync.spec import ClusterSpec
-
-INSPECTIONS = 16
-"""Stopped containers inspected at a time: each takes the engine 1-2 ms of CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +76,10 @@ async def _bound_ports(runtime: Runtime, containers: Collection[ContainerState])
         if (text := container.labels.get(LABEL_API_PORT, "")).isdigit()
     }
 
-    async def inspect(name: str) -> set[int]:
-        try:
-            detail = await runtime.inspect_container(name)
-        except NotFound:
-            return set()  # removed meanwhile
-        return {port for binding in detail.bindings for port in binding.candidates}
-
     stopped = [one.name for one in containers if one.status is not Status.RUNNING]
-    inspections = [partial(inspect, name) for name in stopped]
-    return frozenset(ports.union(*await gather(inspections, at_once=INSPECTIONS)))
+    details = await inspect_present(runtime, stopped, at_once=INSPECTIONS)
+    bindings = [binding for detail in details.values() for binding in detail.bindings]
+    return frozenset(ports.union(*(binding.candidates for binding in bindings)))
 
 
 def refuse_if_taken(world: World, spec: ClusterSpec) -> None:

@@ -6,12 +6,11 @@ Only a look: the claim is made by the engine when a container starts.
 import errno
 import socket
 from collections.abc import Collection, Sequence
-from functools import partial
 
 from k3dasync.cluster import Cluster
-from k3dasync.errors import NotFound, PortTaken
-from k3dasync.gather import gather
-from k3dasync.operations._observe import INSPECTIONS, World
+from k3dasync.errors import PortTaken
+from k3dasync.operations._inspect import INSPECTIONS, inspect_present
+from k3dasync.operations._observe import World
 from k3dasync.runtime import ContainerDetail, PortBinding, Runtime, Status
 
 HINT = "free it, or name another one"
@@ -52,20 +51,12 @@ async def _holders(
 ) -> list[ContainerDetail]:
     """Return the running containers that have one of these numbers, at whatever address."""
     numbers = {one.host_port for one in asked}
-
-    async def inspect(name: str) -> ContainerDetail | None:
-        try:
-            return await runtime.inspect_container(name)
-        except NotFound:
-            return None  # removed meanwhile
-
     names = [
         one.name
         for one in world.containers
         if one.status is Status.RUNNING and not numbers.isdisjoint(one.bound_ports)
     ]
-    found = await gather([partial(inspect, name) for name in names], at_once=INSPECTIONS)
-    return [one for one in found if one is not None]
+    return list((await inspect_present(runtime, names, at_once=INSPECTIONS)).values())
 
 
 def _is_same(one: PortBinding, other: PortBinding) -> bool:

@@ -21,3 +21,4 @@ def warnings(cluster: Cluster) -> Iterator[str]:
             yield f"{text}dynamic addresses, and several servers may not survive a restart"
     if len(cluster.servers) == 2 and not cluster.has_external_datastore:
         yield "two servers have no quorum when one of them is down; use 1 or 3"
+    yield from cluster.warnings

@@ -225,7 +225,7 @@ class _Create:
                 events.Warned,
                 text=f"an earlier run of this cluster was cut; what it had made is removed{but}",
             )
-        for text in (*warnings(decision.cluster), *decision.cluster.warnings):
+        for text in warnings(decision.cluster):
             self._run.emitter.emit(events.Warned, text=text)
 
     async def _walk(self, decision: Decision) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 from k3dasync import nginx
 from k3dasync.cluster import APP, LABEL_ROLE, Role
-from k3dasync.errors import ClusterNotFound, EngineError, NodeNotFound, NotFound
+from k3dasync.errors import ClusterNotFound, EngineError, NodeNotFound
 from k3dasync.gather import gather
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
+from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._k3d_json import Shown
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader
 
@@ -48,7 +49,7 @@ async def describe_nodes(
     runtime: EngineReader, nodes: Sequence[ContainerState]
 ) -> list[dict[str, Any]]:
     """Return k3d's JSON of nodes, secrets masked."""
-    details = await _details(runtime, nodes)
+    details = await inspect_present(runtime, [node.name for node in nodes])
     shown = Shown(details=details, balancers={})
     return [shown.node(node.name) for node in nodes if node.name in details]
 
@@ -68,29 +69,15 @@ async def describe(
     nodes = {
         cluster.name: cluster.containers if with_helpers else cluster.nodes for cluster in clusters
     }
-    details = await _details(runtime, [node for some in nodes.values() for node in some])
+    details = await inspect_present(
+        runtime, [node.name for some in nodes.values() for node in some]
+    )
     shown = Shown(
         details=details, balancers=await _balancers(runtime, details), with_token=with_token
     )
     return [
         shown.cluster(cluster, [node.name for node in nodes[cluster.name]]) for cluster in clusters
     ]
-
-
-async def _details(
-    runtime: EngineReader, nodes: Sequence[ContainerState]
-) -> dict[str, ContainerDetail]:
-    """Return the details of those that are still there."""
-
-    async def detail(name: str) -> ContainerDetail | None:
-        try:
-            return await runtime.inspect_container(name)
-        except NotFound:
-            return None  # removed since it was listed
-
-    names = [node.name for node in nodes]
-    found = await gather([partial(detail, name) for name in names])
-    return {name: one for name, one in zip(names, found, strict=True) if one is not None}
 
 
 async def _balancers(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from k3dasync import kubeconfig
-from k3dasync.cluster import Registry, UsedRegistry
+from k3dasync.cluster import REGISTRY_PORT, Registry, UsedRegistry
 from k3dasync.description import describe
 from k3dasync.images import is_channel
 from k3dasync.node_files import with_contents
@@ -14,8 +14,6 @@ from k3dasync.operations._warnings import warnings
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check
 
-REGISTRY_PORT = 5000
-"""Of a registry that is used and named without one: a registry's usual port."""
 _LOCAL = EngineFacts(id="", endpoint="")
 
 
@@ -48,7 +46,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
     )
     document = describe(decision.cluster)
     document["kubeconfig"] = target.path if target else None
-    document["warnings"] = [*warnings(decision.cluster), *document["warnings"]]
+    document["warnings"] = list(warnings(decision.cluster))
     return {"assumed": _assumed(spec), **document}
 
 
