@@ -64,7 +64,7 @@ def candidates(app: App, words: Sequence[str], names: Names) -> tuple[Candidate,
     node = app
     for word in path:
         node = node[word]
-    found = _Line(node, path, rest, names).next(current)
+    found = _Line(node, path, rest, names, _parameters(node)).next(current)
     return tuple(one for one in found if one.word.startswith(current))
 
 
@@ -82,6 +82,12 @@ def _command(app: App, words: Sequence[str]) -> tuple[list[str], list[str]]:
     return path, []
 
 
+def _parameters(app: App) -> list[Any]:
+    if app.default_command is None:
+        return []  # a group of commands
+    return list(app.assemble_argument_collection())
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     """A command and what stands behind it."""
@@ -90,6 +96,7 @@ class _Line:
     path: Sequence[str]
     rest: Sequence[str]
     names: Names
+    parameters: Sequence[Any]
 
     def next(self, current: str) -> Iterator[Candidate]:
         if "--" in self.rest:
@@ -116,18 +123,12 @@ class _Line:
             if not name.startswith("-") and self.app[name].show:
                 yield Candidate(name, str(self.app[name].help or "").partition("\n")[0])
 
-    @property
-    def _parameters(self) -> list[Any]:
-        if self.app.default_command is None:
-            return []
-        return list(self.app.assemble_argument_collection())
-
     def _parameter(self, flag: str) -> Any:
-        return next((one for one in self._parameters if flag in one.names), None)
+        return next((one for one in self.parameters if flag in one.names), None)
 
     def _flags(self) -> Iterator[Candidate]:
         given = {word.partition("=")[0] for word in self.rest}
-        for one in self._parameters:
+        for one in self.parameters:
             if not one.show or one.index is not None:
                 continue
             if given & set(one.names) and not _is_repeated(one.hint):
@@ -163,7 +164,7 @@ class _Line:
             yield from map(Candidate, _FORMS.get(self.path[-1], ()))
 
     def _arguments(self) -> Iterator[Candidate]:
-        one = next((one for one in self._parameters if one.index == 0), None)
+        one = next((one for one in self.parameters if one.index == 0), None)
         if one is None or not self.path:
             return
         if get_origin(one.hint) is Literal:
