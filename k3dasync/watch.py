@@ -19,6 +19,7 @@ import anyio
 from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
 from k3dasync.errors import K3dAsyncError, NodeCrashed, NodeGone
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
+from k3dasync.masks import MASK
 from k3dasync.runtime import ContainerEvent, Runtime, Status
 from k3dasync.workloads import Kind, Workloads
 
@@ -281,7 +282,7 @@ class ClusterWatch:
 
     def _without_secrets(self, line: str) -> str:
         for secret in self._secrets:
-            line = line.replace(secret, "***")
+            line = line.replace(secret, MASK)
         return line
 
     def _lose(self, name: str, error: NodeCrashed | NodeGone) -> None:

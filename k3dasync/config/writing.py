@@ -13,9 +13,8 @@ from k3dasync.config.schemas import CURRENT, KIND, Schema, api_version, properti
 from k3dasync.config.tree import SCALARS
 from k3dasync.grammar.filters import NodeFilter
 from k3dasync.grammar.node_files import NodeFile
+from k3dasync.masks import MASK
 from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistrySpec
-
-HIDDEN = "***"
 
 
 def document_of(spec: ClusterSpec) -> Document:
@@ -40,18 +39,18 @@ def without_secrets(spec: ClusterSpec) -> ClusterSpec:
     if registry is not None and (proxy := registry.proxy) is not None:
         shown = msgspec.structs.replace(
             proxy,
-            remote_url=re.sub("(?<=://)[^/]*@", f"{HIDDEN}@", proxy.remote_url),
-            password=HIDDEN if proxy.password else "",
+            remote_url=re.sub("(?<=://)[^/]*@", f"{MASK}@", proxy.remote_url),
+            password=MASK if proxy.password else "",
         )
         registry = msgspec.structs.replace(registry, proxy=shown)
-    store = spec.datastore and msgspec.structs.replace(spec.datastore, endpoint=HIDDEN)
+    store = spec.datastore and msgspec.structs.replace(spec.datastore, endpoint=MASK)
     return msgspec.structs.replace(
         spec,
         datastore=store,
-        token=HIDDEN if spec.token else None,
+        token=MASK if spec.token else None,
         registry=registry,
         # Credentials are its most usual content, and where in it they stand is k3s's business.
-        registry_config=f"# {HIDDEN}\n" if spec.registry_config else "",
+        registry_config=f"# {MASK}\n" if spec.registry_config else "",
     )
 
 

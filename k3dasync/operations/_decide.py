@@ -1,6 +1,7 @@
 """From what is asked for and what is there to a cluster and the graph that makes it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from k3dasync import events, kubeconfig, tasks
@@ -18,7 +19,6 @@ from k3dasync.operations._choose import (
     host_ip,
     registry_ip,
 )
-from k3dasync.operations._datastore import read_files
 from k3dasync.operations._forward import planned
 from k3dasync.operations._observe import World
 from k3dasync.operations._registries import used_registries
@@ -67,8 +67,11 @@ async def decide(
     token: str,
     target: kubeconfig.Target | None,
     refused: Refused,
+    datastore_files: Mapping[str, bytes],
 ) -> Decision:
     """Decide everything about a cluster for the world as it was seen.
+
+    *datastore_files* are the contents of the client's files that the datastore names, by path.
 
     Raises SpecError if there is no room for it.
     """
@@ -88,6 +91,6 @@ async def decide(
         registry=choose_registry(spec, world, await registry_ip(spec, world), refused, api),
         used=beside.registries,
         fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
-        datastore_files=read_files(spec.datastore),
+        datastore_files=datastore_files,
     )
     return Decision(cluster=cluster, graph=tasks.plan(cluster, target))

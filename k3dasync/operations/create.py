@@ -27,6 +27,7 @@ from k3dasync.journal import cluster_lock
 from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
 from k3dasync.operations._choose import Refused, chosen_ports
+from k3dasync.operations._datastore import read_files
 from k3dasync.operations._decide import Decision, decide, neighbours
 from k3dasync.operations._forward import Forward
 from k3dasync.operations._observe import World, observe, refuse_if_taken
@@ -81,6 +82,7 @@ async def plan(spec: ClusterSpec, *, backend: Backend) -> Decision:
         token=spec.token or new_token(),
         target=kubeconfig_target(spec, backend),
         refused=Refused(),
+        datastore_files=read_files(spec.datastore),
     )
     await _refuse_ports(decision, spec, world, backend)
     return decision
@@ -153,6 +155,8 @@ class _Create:
         self._spec, self._backend, self._facts = spec, backend, facts
         self._run, self._target, self._recovered = run, target, recovered
         self._token = spec.token or new_token()
+        # Once, whatever is planned how often: what is given as a pipe can be read but once.
+        self._datastore_files = read_files(spec.datastore)
         self._cut: list[str] = []
 
     async def perform(self, stop: Stop) -> Outputs:
@@ -209,6 +213,7 @@ class _Create:
             token=self._token,
             target=self._target,
             refused=refused,
+            datastore_files=self._datastore_files,
         )
         await _refuse_ports(decision, self._spec, world, self._backend)
         return decision

@@ -8,6 +8,7 @@ from k3dasync.description import describe
 from k3dasync.images import is_channel
 from k3dasync.node_files import with_contents
 from k3dasync.operations._choose import Refused
+from k3dasync.operations._datastore import read_files
 from k3dasync.operations._decide import Neighbours, decide
 from k3dasync.operations._observe import World, local_routes
 from k3dasync.operations._warnings import warnings
@@ -43,6 +44,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
         token=spec.token or "(chosen at each create)",
         target=target,
         refused=Refused(),
+        datastore_files=read_files(spec.datastore),
     )
     document = describe(decision.cluster)
     document["kubeconfig"] = target.path if target else None

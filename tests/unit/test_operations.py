@@ -1,9 +1,11 @@
 """Operations on the fake engine: claims, conflicts, delete, list, kubeconfigs."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import anyio
 import pytest
@@ -23,8 +25,9 @@ from k3dasync.errors import (
     PortTaken,
     RollbackIncomplete,
     SpecError,
+    SubnetTaken,
 )
-from k3dasync.fake import FakeRuntime, Fault, Faults, Hang, Latency, backend_of
+from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Hang, Latency, backend_of
 from k3dasync.journal import cluster_lock, past_runs, state_dir
 from k3dasync.kubeconfig import KubeconfigError
 from k3dasync.operations._run import Stop
@@ -34,7 +37,7 @@ from k3dasync.operations.kubeconfigs import kubeconfigs
 from k3dasync.operations.listing import describe, describe_nodes, list_clusters, list_nodes
 from k3dasync.operations.rollback import rollback
 from k3dasync.runtime import PortBinding, VolumeSpec
-from k3dasync.spec import ApiPort, ClusterSpec
+from k3dasync.spec import ApiPort, ClusterSpec, Datastore
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
@@ -521,3 +524,20 @@ async def test_what_cannot_be_built_is_refused_before_the_engine_is_asked() -> N
         with pytest.raises(SpecError, match="room for"):
             await create(ClusterSpec(name="dev", agents=9, subnet="10.9.0.0/28"), backend=backend)
         assert runtime.is_empty()
+
+
+async def test_a_datastores_file_is_read_once_however_often_is_planned(tmp_path: Path) -> None:
+    """It may be a pipe, which gives its content to the first reader and nothing to a second."""
+    pipe = tmp_path / "ca.pem"
+    os.mkfifo(pipe)
+    Thread(target=pipe.write_bytes, args=(b"CA",), daemon=True).start()
+    store = Datastore(endpoint="http://e:1", cafile=str(pipe))
+    taken = SubnetTaken("create", "network", "pool overlaps with other one")
+    order = Fault(trouble=Fail(taken), verb="create_network", times=1)
+    keeper = Keeper()
+    async with engine(order) as (runtime, backend):
+        spec = ClusterSpec(name="dev", token="t", datastore=store)
+        await create(spec, backend=backend, sinks=(keeper,))
+        assert 1 == sum(isinstance(one, events.RunReplanned) for one in keeper.events)
+        path = "/etc/k3d/datastore/cafile.pem"
+        assert b"CA" == await runtime.read_file("k3d-dev-server-0", path)
