@@ -30,4 +30,4 @@ def test_names_are_those_of_the_engine(cli: Cli, own_name: str, api: DockerApi) 
         assert [f"k3d-{own_name}-registry", f"k3d-{own_name}-server"] == offered("node", "list", "")
     finally:
         for one in made:
-            api.delete(f"containers/{one}", force="true")
+            api.delete(f"containers/{one}", force="true", v="true")
