@@ -8,9 +8,10 @@ from importlib import import_module
 from benchmarks.options import Options, Shape, Unavailable, conditions
 from benchmarks.table import Report, as_json, as_markdown, as_text
 
-NAMES = ("scheduler", "makespan", "startup", "engine", "limits")
-USUAL = NAMES[:-1]
-"""The limits take ten minutes and answer one question, which was answered; see docs/limits.md."""
+USUAL = ("scheduler", "makespan", "startup", "engine")
+NAMES = (*USUAL, "joins", "members", "limits")
+"""Those which are not usual take minutes and answer one question, which was answered: see
+docs/joins.md and docs/limits.md."""
 WRITERS = {"text": as_text, "json": as_json, "markdown": as_markdown}
 NO_ENGINE = 69
 
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _names() -> str:
-    return f"{', '.join(NAMES)}; without any: all but {NAMES[-1]}"
+    return f"{', '.join(NAMES)}; without any: {', '.join(USUAL)}"
 
 
 def _positive(text: str) -> int:

@@ -13,10 +13,10 @@ from benchmarks import k3d_order
 from benchmarks.engine import COMMAND_SECONDS, Bare, Place, bare_engine, decided, place, variant
 from benchmarks.options import Options, Shape, load, median
 from benchmarks.table import Report, Row
-from k3dasync import kubernetes_http
 from k3dasync.backend import Backend
 from k3dasync.cluster import Cluster
 from k3dasync.docker import backend as docker_backend
+from k3dasync.docker import backend_of
 from k3dasync.docker.runtime import DockerRuntime
 
 RUNS = 3
@@ -122,7 +122,7 @@ async def _in_time(measure: Measure, here: Place, shape: Shape, image: str, time
 
 async def _serial(here: Place, shape: Shape, image: str, times: Times) -> None:
     async with DockerRuntime(k3d_order.UNLIMITED) as runtime:
-        engine = Backend(runtime=runtime, kubernetes=kubernetes_http.connect)
+        engine = backend_of(runtime)
         cluster = await decided(here.spec("serial", shape, image), engine)
         began = time.perf_counter()
         await k3d_order.create(cluster, engine, k3d_order.NO_PAUSES)

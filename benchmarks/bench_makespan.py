@@ -36,7 +36,7 @@ def bound(shape: Shape, latency: Latency) -> float:
 
     The longest chain of things that wait for each other, each at the speed it has alone, or all
     the work divided by the cores, whichever is more. Whoever promotes etcd's learners is taken to
-    do so at once.
+    do so at once; k3s asks every five seconds whether that was done.
     """
     engine, node = latency.engine, latency.node
     start = _whole(engine.start) + engine.start_serial
@@ -51,9 +51,9 @@ def bound(shape: Shape, latency: Latency) -> float:
         ends.append(joined + _whole(node.agent_register, node.agent_ready))
     asked = supervisor + start + _whole(node.ask)
     for _ in range(shape.servers - 1):
-        voter = asked + max(node.sync, _whole(node.member))
-        asked = voter + node.healthy_after
-        serving = voter + _whole(node.kubeconfig, node.kubeconfig_fill, node.supervisor)
+        noticed = asked + _whole(node.member) + node.joiner_poll
+        asked += max(node.sync, _whole(node.member) + node.healthy_after)
+        serving = noticed + _whole(node.kubeconfig, node.kubeconfig_fill, node.supervisor)
         ends.append(serving + _whole(node.joiner_up, node.register, node.ready))
     return max(*ends, _work(shape, latency) / latency.cores)
 

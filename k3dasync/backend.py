@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from k3dasync.etcd import EtcdConnect
 from k3dasync.invalid import InvalidRuntime
 from k3dasync.kubernetes import KubernetesConnect
 from k3dasync.runtime import EngineReader, Runtime
@@ -16,13 +17,14 @@ _ALIASES = {"docker": "k3dasync.docker:backend", "fake": "k3dasync.fake:backend"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One engine and how to reach the Kubernetes APIs of its clusters.
+    """One engine and how to reach the Kubernetes APIs and the etcds of its clusters.
 
     A rehearsal's clusters end with its process: nothing of them goes into the user's files.
     """
 
     runtime: Runtime
     kubernetes: KubernetesConnect
+    etcd: EtcdConnect
     is_rehearsal: bool = False
 
 

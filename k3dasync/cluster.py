@@ -6,6 +6,7 @@ from enum import StrEnum
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
+from k3dasync.grammar.joins import JoinOrder
 from k3dasync.images import K3S_VERSION
 from k3dasync.runtime import ContainerSpec, NetworkSpec, VolumeSpec
 from k3dasync.spec import ClusterSpec, WaitLevel
@@ -174,6 +175,7 @@ class Cluster:
     has_fixed_addresses: bool
     has_ipv6: bool = False
     has_external_datastore: bool = False
+    join: JoinOrder = JoinOrder.PIPELINED
     secrets: tuple[str, ...] = field(default=(), repr=False)
     proxied: tuple[ProxiedPort, ...] = ()
     balancer: BalancerSettings = field(default_factory=BalancerSettings)

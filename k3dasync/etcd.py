@@ -1,10 +1,10 @@
 """What we ask of the etcd members of a cluster with several servers. Pure.
 
-The third seam beside the engine and the Kubernetes API. Joins are gated by the Kubernetes API so
-far; whoever promotes learners from outside stands on this.
+The third seam, beside the engine and the Kubernetes API: whoever joins servers stands on it.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,9 +18,18 @@ class EtcdRefused(K3dAsyncError):
     remedy = "Look at the servers' logs."
 
 
+class EtcdUnreachable(EtcdRefused):
+    """There is no way to that etcd from here."""
+
+    remedy = "Nothing: k3s promotes its servers by itself, but more slowly."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A member of the etcd cluster; its name begins with its node's name."""
+    """A member of the etcd cluster.
+
+    Its name begins with its node's name and is empty before it has started for the first time.
+    """
 
     id: int
     name: str
@@ -28,13 +37,43 @@ class Member:
 
 
 class EtcdMembership(Protocol):
-    """The membership of one etcd cluster."""
+    """The membership of one etcd cluster; `way` says how it is reached, for people."""
+
+    @property
+    def way(self) -> str: ...
 
     async def members(self) -> Sequence[Member]:
-        """Return all members, learners included."""
+        """Return all members, learners included; raises EtcdRefused if it does not answer."""
 
     async def promote(self, id: int) -> None:
         """Make a learner a voting member.
 
         Raises EtcdRefused if it is not in sync with the leader yet, or no learner.
         """
+
+
+class EtcdConnect(Protocol):
+    """Makes a client for the etcd of a server, by the name of its container."""
+
+    def __call__(self, server: str) -> AbstractAsyncContextManager[EtcdMembership]:
+        """Connect to it; raises EtcdUnreachable if there is no way, or the server is not there."""
+
+
+def learner_of(members: Sequence[Member], node: str) -> Member | None:
+    """Return the member of a joining server while it is a learner, None if it is not one.
+
+    One that has no name yet is taken for it: etcd has one learner at a time, and nobody else is
+    joining.
+    """
+    found = (one for one in members if one.is_learner)
+    return next((one for one in found if not one.name or is_of(one, node)), None)
+
+
+def is_voter(members: Sequence[Member], node: str) -> bool:
+    """Say whether a server is a voting member."""
+    return any(is_of(one, node) and not one.is_learner for one in members)
+
+
+def is_of(member: Member, node: str) -> bool:
+    """Say whether a member is that node's: k3s adds `-` and eight digits to the node's name."""
+    return member.name.rpartition("-")[0] == node

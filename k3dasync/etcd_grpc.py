@@ -25,10 +25,18 @@ _PROMOTE = "/etcdserverpb.Cluster/MemberPromote"
 
 
 @asynccontextmanager
-async def connect(host: str, credentials: Credentials) -> AsyncIterator["EtcdGrpc"]:
+async def connect(
+    host: str,
+    credentials: Credentials,
+    *,
+    port: int = CLIENT_PORT,
+    name: str | None = None,
+    way: str = "",
+) -> AsyncIterator["EtcdGrpc"]:
     """Make a client for the etcd of the server at *host*; it connects when it is asked.
 
-    *credentials* are etcd's own, not those of the Kubernetes API. Needs asyncio.
+    *credentials* are etcd's own, not those of the Kubernetes API. *name* is what the server's
+    certificate must be for, if not *host*. *way* is told to people. Needs asyncio.
     """
     import grpc
     import grpc.aio
@@ -38,16 +46,17 @@ async def connect(host: str, credentials: Credentials) -> AsyncIterator["EtcdGrp
         private_key=credentials.key,
         certificate_chain=credentials.certificate,
     )
-    name = f"[{host}]" if ":" in host else host
-    async with grpc.aio.secure_channel(f"{name}:{CLIENT_PORT}", secrets) as channel:
-        yield EtcdGrpc(channel)
+    target = f"{f'[{host}]' if ':' in host else host}:{port}"
+    options = [("grpc.ssl_target_name_override", name)] if name else []
+    async with grpc.aio.secure_channel(target, secrets, options) as channel:
+        yield EtcdGrpc(channel, way or f"at {target}")
 
 
 class EtcdGrpc:
     """An EtcdMembership, made by `connect`."""
 
-    def __init__(self, channel: "grpc.aio.Channel") -> None:
-        self._channel = channel
+    def __init__(self, channel: "grpc.aio.Channel", way: str) -> None:
+        self._channel, self.way = channel, way
 
     async def members(self) -> Sequence[Member]:
         return decode_members(await self._call(_LIST, b""))

@@ -45,6 +45,13 @@ class InvalidCount(SpecError):
     remedy = "At least one server, no fewer than no agents."
 
 
+class InvalidJoin(SpecError):
+    """There is no such order in which servers join."""
+
+    code = "INVALID_JOIN"
+    remedy = "`--join=pipelined` or `serial`."
+
+
 class InvalidWait(SpecError):
     """There is no such level to wait for, or it does not stand after `=`."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from anyio.abc import AnyByteStream
+
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
 
@@ -361,6 +363,17 @@ class Runtime(EngineReader, Protocol):
         What *stdin* yields is its standard input, taken as fast as it reads, and no further once
         it has ended; the input's end is the iterator's. Whatever iteration raises is raised.
         Cancelled, it cuts the command's input and output, and stays a moment until it has ended.
+
+        Raises NotFound if there is no such container, Conflict if it does not run.
+        """
+
+    def converse(
+        self, name: str, command: Sequence[str]
+    ) -> AbstractAsyncContextManager[AnyByteStream]:
+        """Run a command as root in a running container and talk with it.
+
+        What is sent it reads, what it writes to its standard output is received. Leaving cuts its
+        input, at which it has to end.
 
         Raises NotFound if there is no such container, Conflict if it does not run.
         """

@@ -17,6 +17,7 @@ from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.joins import JoinOrder
 from k3dasync.grammar.node_files import NodeFile, parse_destination
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import HostAlias, Ulimit
@@ -135,6 +136,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loadbalancer: bool = True
     rollback: bool = True
     wait: WaitLevel = WaitLevel.NODES
+    join: JoinOrder = JoinOrder.PIPELINED
     timeout: float | None = DEFAULT_TIMEOUT
     kubeconfig_update_default: bool = True
     kubeconfig_switch_context: bool = True

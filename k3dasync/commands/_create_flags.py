@@ -20,6 +20,7 @@ from k3dasync.grammar import balancer, filtered, gpus, volumes
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.joins import parse_join
 from k3dasync.grammar.words import parse_host_alias, parse_size, parse_ulimit
 from k3dasync.images import K3S
 from k3dasync.spec import (
@@ -101,6 +102,14 @@ class CreateFlags:
             "--wait",
             env="K3D_OPTIONS_K3D_WAIT",
             help="none, api, quorum, nodes (if not given, too), all; true: nodes, false: none.",
+        ),
+    ] = None
+    join: Annotated[
+        str | None,
+        _flag(
+            "--join",
+            env="K3DASYNC_JOIN",
+            help="How servers join etcd: pipelined (if not given), or serial, as k3d does it.",
         ),
     ] = None
     timeout: Annotated[
@@ -271,6 +280,7 @@ class CreateFlags:
             "loadbalancer": _opposite(self.no_lb),
             "rollback": _opposite(self.no_rollback),
             "wait": _parsed(parse_wait, self.wait),
+            "join": _parsed(parse_join, self.join),
             "timeout": _parsed(parse_duration, self.timeout),
             "kubeconfig_update_default": _given(self.kubeconfig_update_default),
             "kubeconfig_switch_context": _given(self.kubeconfig_switch_context),

@@ -7,6 +7,7 @@ from typing import Any
 from k3dasync.errors import SpecError
 from k3dasync.grammar import balancer, gpus, ports, volumes, words
 from k3dasync.grammar.balancer import BalancerSettings
+from k3dasync.grammar.joins import parse_join
 from k3dasync.images import K3S, is_channel
 from k3dasync.spec import (
     DEFAULT_NAME,
@@ -112,6 +113,7 @@ FIELDS = (
     Field("subnet", ("subnet",), _subnet),
     Field("token", ("token",), _or_none),
     Field("wait", (*_K3D, "wait"), _wait, str),
+    Field("join", (*_K3D, "join"), parse_join, str),
     Field("timeout", (*_K3D, "timeout"), _timeout, shown_duration),
     Field("loadbalancer", (*_K3D, "disableLoadbalancer"), _is_not, _is_not),
     Field("image_volume", (*_K3D, "disableImageVolume"), _is_not, _is_not),

@@ -2,9 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 from k3dasync.backend import Backend
 from k3dasync.runtime import EngineReader
+
+if TYPE_CHECKING:
+    from k3dasync.docker.runtime import DockerRuntime
 
 
 @asynccontextmanager
@@ -13,11 +18,21 @@ async def backend() -> AsyncIterator[Backend]:
 
     Raises EngineUnavailable if there is none.
     """
-    from k3dasync import kubernetes_http  # 0.2 s, for those who connect
-    from k3dasync.docker.runtime import DockerRuntime
+    from k3dasync.docker.runtime import DockerRuntime  # 0.2 s, for those who connect
 
     async with DockerRuntime() as runtime:
-        yield Backend(runtime=runtime, kubernetes=kubernetes_http.connect)
+        yield backend_of(runtime)
+
+
+def backend_of(runtime: "DockerRuntime") -> Backend:
+    """Return an engine that is connected already, with the APIs and etcds of its clusters."""
+    from k3dasync import etcd_reach, kubernetes_http
+
+    return Backend(
+        runtime=runtime,
+        kubernetes=kubernetes_http.connect,
+        etcd=partial(etcd_reach.connect, runtime),
+    )
 
 
 @asynccontextmanager

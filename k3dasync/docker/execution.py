@@ -8,6 +8,8 @@ import aiohttp
 import anyio
 from aiodocker.execs import Exec
 from aiodocker.stream import Stream
+from anyio import BrokenResourceError, EndOfStream
+from anyio.abc import ByteStream
 
 from k3dasync.docker.connection import EXIT_PAUSE, Connection
 from k3dasync.runtime import Executed
@@ -55,6 +57,46 @@ async def _cut_off(stream: Stream) -> AsyncIterator[None]:
     finally:
         if transport is not None:
             transport.abort()
+
+
+@asynccontextmanager
+async def conversation(
+    connection: Connection, container: str, command: Sequence[str]
+) -> AsyncIterator[ByteStream]:
+    """Run a command and talk with it; raises foreign errors on entering, so use it in `mapped`."""
+    target = connection.docker.containers.container(container)
+    process = await target.exec(list(command), stdin=True, user="0")
+    stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
+    async with _cut_off(stream):
+        yield _Conversation(stream)
+
+
+class _Conversation(ByteStream):
+    """The input and output of a running command; its error output is dropped."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    async def receive(self, max_bytes: int = PIECE) -> bytes:  # noqa: ARG002 - the engine decides
+        try:
+            while (message := await self._stream.read_out()) is not None:
+                if message.stream == 1 and message.data:
+                    return bytes(message.data)
+        except _LOST as error:
+            raise BrokenResourceError from error
+        raise EndOfStream
+
+    async def send(self, item: bytes) -> None:
+        try:
+            await self._stream.write_in(item)
+        except (*_LOST, AssertionError) as error:  # aiodocker asserts that there is a connection
+            raise BrokenResourceError from error
+
+    async def send_eof(self) -> None:
+        _end_input(self._stream)
+
+    async def aclose(self) -> None:
+        await self._stream.close()
 
 
 async def _converse(

@@ -15,14 +15,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+from anyio.abc import AnyByteStream
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from k3dasync.docker import archive, credentials, elsewhere, images, membership, translate
 from k3dasync.docker.connection import Connection, connect
 from k3dasync.docker.endpoint import resolve
-from k3dasync.docker.execution import execute
-from k3dasync.errors import Conflict, EngineError, EngineUnavailable, ImageUnavailable, NotFound
-from k3dasync.jsonlines import JsonLines
+from k3dasync.docker.events import Events
+from k3dasync.docker.execution import conversation, execute
+from k3dasync.errors import Conflict, EngineError, ImageUnavailable, NotFound
 from k3dasync.limits import Limiters, Limits
 from k3dasync.runtime import (
     ContainerDetail,
@@ -362,6 +363,15 @@ class DockerRuntime:
         with self._engine.mapped(f"run {command[0]} in", f"container {name}"):
             return await execute(self._engine, name, command, stdin)
 
+    @asynccontextmanager
+    async def converse(self, name: str, command: Sequence[str]) -> AsyncIterator[AnyByteStream]:
+        operation, resource = f"run {command[0]} in", f"container {name}"
+        async with AsyncExitStack() as stack:
+            with self._asking(operation, resource):
+                opening = conversation(self._engine, name, command)
+                stream = await stack.enter_async_context(opening)
+            yield stream
+
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         with self._asking("read the log of", f"container {name}"):
             container = self._engine.docker.containers.container(name)
@@ -378,21 +388,4 @@ class DockerRuntime:
         async with AsyncExitStack() as stack:
             with self._asking("follow", "container events"):
                 documents = await stack.enter_async_context(self._engine.events(wanted))
-            yield _Events(self._engine, documents)
-
-
-class _Events:
-    """The events of a stream; a connection that breaks ends it."""
-
-    def __init__(self, connection: Connection, documents: JsonLines) -> None:
-        self._connection, self._documents = connection, documents
-
-    def __aiter__(self) -> "_Events":
-        return self
-
-    async def __anext__(self) -> ContainerEvent:
-        try:
-            with self._connection.mapped("follow", "container events"):
-                return translate.event(await anext(self._documents))
-        except EngineUnavailable as error:
-            raise StopAsyncIteration from error
+            yield Events(self._engine, documents)

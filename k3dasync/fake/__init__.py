@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from k3dasync.backend import Backend
 from k3dasync.fake.engine import FakeRuntime
-from k3dasync.fake.etcd import FakeEtcd
+from k3dasync.fake.etcd import EtcdConnector, FakeEtcd
 from k3dasync.fake.faults import (
     Call,
     Delay,
@@ -32,6 +32,7 @@ __all__ = [
     "Cost",
     "Delay",
     "EngineLatency",
+    "EtcdConnector",
     "Fail",
     "FakeEtcd",
     "FakeKubernetes",
@@ -73,6 +74,10 @@ async def backend() -> AsyncIterator[Backend]:
 
 
 def backend_of(runtime: FakeRuntime, *, is_rehearsal: bool = False) -> Backend:
-    """Return a fake engine that is open already, with the APIs of its clusters."""
-    connect = Connector(runtime)
-    return Backend(runtime=runtime, kubernetes=connect, is_rehearsal=is_rehearsal)
+    """Return a fake engine that is open already, with the APIs and etcds of its clusters."""
+    return Backend(
+        runtime=runtime,
+        kubernetes=Connector(runtime),
+        etcd=EtcdConnector(runtime),
+        is_rehearsal=is_rehearsal,
+    )

@@ -1,9 +1,12 @@
 """What runs inside the containers of the fake engine when a command is executed there."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+from anyio.abc import AnyByteStream
+from anyio.streams.stapled import StapledObjectStream
 
 from k3dasync.fake.state import Container
 from k3dasync.image_archive import NameScanner
@@ -42,6 +45,17 @@ async def run(
         return await _run(container, command, stdin, ctr)
     finally:
         container.executing.remove(command[0])
+
+
+@asynccontextmanager
+async def converse(command: Sequence[str]) -> AsyncIterator[AnyByteStream]:
+    """Talk with a command: `cat` answers what it is told, everything else ends at once."""
+    send, receive = anyio.create_memory_object_stream[bytes](float("inf"))
+    stream = StapledObjectStream(send, receive)
+    if tuple(command) != ("cat",):
+        await send.aclose()
+    async with stream:
+        yield stream
 
 
 async def _run(

@@ -26,23 +26,23 @@ LOST = "Kubelet stopped posting node status."
 
 @dataclass(slots=True)
 class EtcdMember:
-    """One member, a learner until it is promoted. `voter_since` None: not yet."""
+    """One member, a learner until it is promoted. `connected_since` None: it is not there."""
 
     id: int
     node: str
     address: str
     added: float
-    voter_since: float | None = None
-
-    @property
-    def is_learner(self) -> bool:
-        """Whether it has no vote yet."""
-        return self.voter_since is None
+    is_learner: bool = True
+    has_started: bool = False
+    connected_since: float | None = None
 
     def shown(self) -> Member:
-        """Return it as etcd lists it: k3s adds a random part to the node's name."""
-        suffix = f"{self.id * 2654435761 % 2**32:08x}"
-        return Member(id=self.id, name=f"{self.node}-{suffix}", is_learner=self.is_learner)
+        """Return it as etcd lists it: with the name that it tells itself, when it has started.
+
+        k3s adds a random part to the node's name.
+        """
+        name = f"{self.node}-{self.id * 2654435761 % 2**32:08x}" if self.has_started else ""
+        return Member(id=self.id, name=name, is_learner=self.is_learner)
 
 
 @dataclass(slots=True)
@@ -68,15 +68,14 @@ class Datastore:
 
     def add_first(self, node: str, address: str) -> None:
         """Make the init server the only member, healthy from the beginning."""
-        first = EtcdMember(next(self._ids), node, address, 0.0, voter_since=float("-inf"))
+        first = EtcdMember(next(self._ids), node, address, 0.0, is_learner=False, has_started=True)
         self.members.append(first)
 
     def add_learner(self, node: str, address: str, now: float) -> EtcdMember:
         """Add a joining server; raises EtcdRefused if it does not fit just now."""
         if any(member.is_learner for member in self.members):
             raise EtcdRefused(TOO_MANY_LEARNERS)
-        healthy = now - self.latency.healthy_after
-        if not self.has_quorum or any((one.voter_since or 0) > healthy for one in self.members):
+        if not self.has_quorum or not self._are_healthy(now):
             raise EtcdRefused(UNHEALTHY)
         member = EtcdMember(next(self._ids), node, address, now)
         self.members.append(member)
@@ -92,8 +91,17 @@ class Datastore:
             raise EtcdRefused(NO_LEARNER)
         if not self.is_in_sync(member, now):
             raise EtcdRefused(NOT_IN_SYNC)
-        member.voter_since = now
+        member.is_learner = False
         self.tell()
+
+    def _are_healthy(self, now: float) -> bool:
+        """Say whether all voters but the oldest, who is asked, have been connected for long.
+
+        As measured on etcd 3.4: from when they connected, be that as a learner.
+        """
+        others = [one for one in self.members if not one.is_learner][1:]
+        since = [one.connected_since for one in others]
+        return all(one is not None and one + self.latency.healthy_after <= now for one in since)
 
     def is_in_sync(self, member: EtcdMember, now: float) -> bool:
         """Say whether a learner has caught up with the leader."""
@@ -102,6 +110,19 @@ class Datastore:
     def member(self, node: str) -> EtcdMember | None:
         """Return the member of that node, if it is one."""
         return next((one for one in self.members if one.node == node), None)
+
+    @contextmanager
+    def linked(self, node: str, now: float) -> Iterator[None]:
+        """Let the member of a node be connected to the others."""
+        member = self.member(node)
+        if member is not None:
+            member.connected_since, member.has_started = now, True
+        try:
+            with self.present(self.connected, node):
+                yield
+        finally:
+            if member is not None:
+                member.connected_since = None
 
     @property
     def has_quorum(self) -> bool:

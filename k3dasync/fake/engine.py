@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+from anyio.abc import AnyByteStream
 
 from k3dasync.errors import Conflict, EngineError, ImageUnavailable, NotFound
 from k3dasync.fake import archives, programs
@@ -14,6 +15,7 @@ from k3dasync.fake.calls import Calls
 from k3dasync.fake.claims import network_of
 from k3dasync.fake.cores import Cores
 from k3dasync.fake.ctr import GOOD
+from k3dasync.fake.ctr import converse as converse_with
 from k3dasync.fake.ctr import run as run_command
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.laboratory import Laboratory, default_images
@@ -354,15 +356,19 @@ class FakeRuntime(Laboratory):
     ) -> Executed:
         async with self._calls.read("execute", name):
             await self._spend(self.latency.engine.execute)
-            container = self._machine.inventory.container(f"run {command[0]} in", name)
-            process = self._machine.process(container)
-            if process is None or not container.is_running:
-                words = f"Container {container.id} is not running"
-                raise Conflict(f"run {command[0]} in", f"container {name}", words)
+            container, process = self._machine.running(f"run {command[0]} in", name)
             ctr = self._machine.ctr.get(name, GOOD)
             return await process.beside(
                 partial(run_command, container, command, stdin, ctr), Executed(code=KILLED)
             )
+
+    @asynccontextmanager
+    async def converse(self, name: str, command: Sequence[str]) -> AsyncIterator[AnyByteStream]:
+        async with self._calls.read("converse", name):
+            await self._spend(self.latency.engine.execute)
+            self._machine.running(f"run {command[0]} in", name)
+        async with converse_with(command) as stream:
+            yield stream
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         async with self._calls.read("logs", name):

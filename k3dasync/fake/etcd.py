@@ -1,10 +1,11 @@
 """Etcd membership of a simulated cluster, asked of one of its servers."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 
-from k3dasync.etcd import EtcdRefused, Member
+from k3dasync.etcd import EtcdRefused, EtcdUnreachable, Member
 from k3dasync.fake.datastore import Datastore
 from k3dasync.fake.engine import FakeRuntime
 from k3dasync.fake.faults import Moment
@@ -18,6 +19,10 @@ class FakeEtcd:
 
     def __init__(self, runtime: FakeRuntime, server: str) -> None:
         self._runtime, self._server = runtime, server
+
+    @property
+    def way(self) -> str:
+        return f"in the memory of {self._server}"
 
     async def members(self) -> Sequence[Member]:
         store = await self._store()
@@ -41,3 +46,21 @@ class FakeEtcd:
         if not store.has_etcd:
             raise EtcdRefused(f"{self._server} has no etcd")
         return store
+
+
+class EtcdConnector:
+    """An EtcdConnect for the clusters of a fake engine; `connect_etcd` is its verb for faults."""
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        self._runtime = runtime
+
+    @asynccontextmanager
+    async def __call__(self, server: str) -> AsyncIterator[FakeEtcd]:
+        faults = self._runtime.faults
+        await faults.strike(faults.arrive("connect_etcd", server), Moment.BEFORE)
+        etcd = FakeEtcd(self._runtime, server)
+        try:
+            await etcd.members()
+        except EtcdRefused as error:
+            raise EtcdUnreachable(str(error)) from error
+        yield etcd

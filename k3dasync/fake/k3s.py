@@ -30,7 +30,7 @@ async def server(machine: Machine, container: Container) -> None:
         store = await _join(boot)
     else:
         store = await _initialize(boot)
-    with store.present(store.connected, boot.name):
+    with store.linked(boot.name, anyio.current_time()):
         await _await_vote(boot, store)
         boot.say("etcd data store connection OK")
         await boot.reach(Stage.JOINED)
@@ -126,7 +126,7 @@ async def _reopen(boot: Boot, store: Datastore) -> None:
         # What happens when the engine hands out other addresses after a restart.
         raise boot.die(f"failed to find local node {boot.name} in etcd: {boot.container.address}")
     if len(store.members) > 1:
-        with store.present(store.connected, boot.name):
+        with store.linked(boot.name, anyio.current_time()):
             while not store.has_quorum:
                 boot.say(
                     "Failed to test data store connection: context deadline exceeded", "warning"

@@ -54,6 +54,15 @@ class Machine:
         """Return the process of a container, if it is started."""
         return self._processes.get(container.id)
 
+    def running(self, operation: str, name: str) -> tuple[Container, Process]:
+        """Return a container that runs, and its process; raises NotFound or Conflict if none."""
+        container = self.inventory.container(operation, name)
+        process = self.process(container)
+        if process is None or not container.is_running:
+            words = f"Container {container.id} is not running"
+            raise Conflict(operation, f"container {name}", words)
+        return container, process
+
     def find(self, host: str, near: Container) -> Container | None:
         """Return a running container by address, name or alias, as *near* would resolve it."""
         return next(self.find_all(host, near), None)

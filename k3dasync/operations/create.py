@@ -250,7 +250,11 @@ class _Create:
 
         forward = Forward(decision.graph, act, self._run.emitter)
         context = Context(
-            runtime=backend.runtime, kubernetes=backend.kubernetes, watch=watch, report=_SILENT
+            runtime=backend.runtime,
+            kubernetes=backend.kubernetes,
+            etcd=backend.etcd,
+            watch=watch,
+            report=_SILENT,
         )
         try:
             await forward.walk(beside=watch.follow)

@@ -100,6 +100,7 @@ def resolve(
         run=run,
         name=spec.name,
         wait=spec.wait,
+        join=spec.join,
         network=None if network.is_external else own_network(spec, run, network),
         network_name=network.name,
         volumes=tuple(own_volumes(spec, {**base, **own_labels(run)}, present_volumes)),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from k3dasync.etcd import EtcdConnect
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import KubernetesConnect
 from k3dasync.runtime import Runtime
@@ -25,10 +26,11 @@ class TaskReport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Runtime and API of one run, and the voice of one task."""
+    """Runtime, API and etcd of one run, and the voice of one task."""
 
     runtime: Runtime
     kubernetes: KubernetesConnect
+    etcd: EtcdConnect
     watch: ClusterWatch
     report: TaskReport
 

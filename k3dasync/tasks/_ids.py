@@ -41,8 +41,13 @@ def api(cluster: str) -> TaskId:
 
 
 def join(name: str) -> TaskId:
-    """The server is a voting member: the next one may start."""
+    """The server is a voting member."""
     return TaskId(f"join:{name}")
+
+
+def settle(name: str) -> TaskId:
+    """Etcd takes another member: the next server may start."""
+    return TaskId(f"settle:{name}")
 
 
 def ready(name: str) -> TaskId:

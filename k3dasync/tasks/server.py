@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from k3dasync.cluster import ApiChoice, Cluster, Node
+from k3dasync.grammar.joins import JoinOrder
 from k3dasync.graph import TaskId
 from k3dasync.spec import WaitLevel
-from k3dasync.tasks import _ids, _node
+from k3dasync.tasks import _ids, _node, join
 from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.tasks.kubeconfig import read_credentials
 from k3dasync.undo import NOTHING, Undo
@@ -72,39 +73,6 @@ class AwaitApi:
         context.watch.authenticate(credentials)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitJoined:
-    """Wait until a joining server has registered: k3s does so when it is a voting member.
-
-    Etcd takes one new member at a time, so the next server starts after this. Whoever promotes
-    learners from outside ends this task earlier.
-    """
-
-    node: Node
-    involved: tuple[str, ...]
-    needs: frozenset[TaskId]
-
-    @property
-    def id(self) -> TaskId:
-        return _ids.join(self.node.name)
-
-    @property
-    def does(self) -> str:
-        return "wait until it is a member"
-
-    @property
-    def undo(self) -> Undo:
-        return NOTHING
-
-    async def run(self, context: Context) -> None:
-        watch, name = context.watch, self.node.name
-        await watch.until(
-            lambda: watch.node(name) is not None,
-            involved=self.involved,
-            waiting=context.waiting("etcd to make it a member", self.involved),
-        )
-
-
 def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
     """Yield the servers' tasks: the init server first, then the chain of joins."""
     first = cluster.servers[0]
@@ -121,7 +89,7 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
     )
     joining = cluster.servers[1:]
     are_gated = bool(joining) and not cluster.has_external_datastore
-    if cluster.wait is not WaitLevel.NONE or are_gated:
+    if cluster.wait is not WaitLevel.NONE or (are_gated and _watches_nodes(cluster)):
         yield AwaitApi(
             api=cluster.api,
             cluster=cluster.name,
@@ -129,9 +97,14 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
             involved=involved,
             needs=frozenset({_ids.supervisor(first.name)}),
         )
-    yield from _joins(cluster, joining) if are_gated else _starts(joining)
+    yield from _joins(cluster, joining).tasks() if are_gated else _starts(joining)
     for node in cluster.servers:
         yield from _node.ready(cluster, node)
+
+
+def _watches_nodes(cluster: Cluster) -> bool:
+    """Say whether joins need the Nodes: where etcd cannot be reached, each waits for the last."""
+    return cluster.join is JoinOrder.SERIAL or len(cluster.servers) > 2
 
 
 def _starts(servers: tuple[Node, ...]) -> Iterator[ClusterTask]:
@@ -140,15 +113,14 @@ def _starts(servers: tuple[Node, ...]) -> Iterator[ClusterTask]:
         yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
 
 
-def _joins(cluster: Cluster, joining: tuple[Node, ...]) -> Iterator[ClusterTask]:
-    previous = _ids.supervisor(cluster.servers[0].name)
-    for index, node in enumerate(joining):
-        needs = frozenset({_ids.container(node.name), previous})
-        yield _node.StartContainer(node=node, needs=needs)
-        if index + 1 < len(joining):
-            previous = _ids.join(node.name)
-            yield AwaitJoined(
-                node=node,
-                involved=(node.name, *_node.way_to_api(cluster)),
-                needs=frozenset({_ids.start(node.name), _ids.api(cluster.name)}),
-            )
+def _joins(cluster: Cluster, joining: tuple[Node, ...]) -> join.Joins:
+    first = cluster.servers[0].name
+    return join.Joins(
+        joining=joining,
+        server=first,
+        involved=_node.way_to_api(cluster),
+        order=cluster.join,
+        supervisor=_ids.supervisor(first),
+        api=_ids.api(cluster.name),
+        waits_for_last=cluster.wait is not WaitLevel.NONE,
+    )

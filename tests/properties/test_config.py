@@ -16,6 +16,7 @@ from k3dasync.errors import SpecError
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
+from k3dasync.grammar.joins import JoinOrder
 from k3dasync.grammar.node_files import NodeFile
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import ULIMITS, HostAlias, Ulimit
@@ -99,6 +100,7 @@ specs = st.builds(
     loadbalancer=st.booleans(),
     rollback=st.booleans(),
     wait=st.sampled_from(WaitLevel),
+    join=st.sampled_from(JoinOrder),
     timeout=durations,
     kubeconfig_update_default=st.booleans(),
     kubeconfig_switch_context=st.booleans(),

@@ -57,6 +57,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "INVALID_API_PORT": (*CREATE, "--api-port", "99999"),
     "INVALID_SUBNET": (*CREATE, "--subnet", "10.0.0.0/30"),
     "INVALID_COUNT": (*CREATE, "--servers", "0"),
+    "INVALID_JOIN": (*CREATE, "--join=together"),
     "INVALID_WAIT": (*CREATE, "--wait=never"),
     "INVALID_NETWORK": (*CREATE, "--network", "bridge"),
     "INVALID_DATASTORE": (*CREATE, "--datastore-endpoint", "nowhere"),

@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
         "fixes",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
-    {"limits", "entrypoint", "nginx", "backend", "cluster", "image_match"},
+    {"limits", "entrypoint", "nginx", "backend", "cluster", "image_match", "etcd_grpc"},
     {
         "resolve",
         "config",
@@ -42,7 +42,7 @@ LAYERS: list[set[str]] = [
         "journal",
         "drawing",
         "kubernetes_http",
-        "etcd_grpc",
+        "etcd_reach",
         "sinks",
     },
     {"kubeconfig", "watch", "docker", "fake"},

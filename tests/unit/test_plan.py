@@ -8,7 +8,9 @@ import pytest
 from k3dasync import drawing, tasks
 from k3dasync.cluster import Registry, UsedRegistry
 from k3dasync.grammar.exposure import Exposure
+from k3dasync.grammar.joins import JoinOrder
 from k3dasync.grammar.registries import RegistryReference
+from k3dasync.graph import TaskId
 from k3dasync.kubeconfig import Target
 from k3dasync.operations._decide import Decision
 from k3dasync.spec import ApiPort, ClusterSpec, Datastore, RegistrySpec, WaitLevel
@@ -37,6 +39,7 @@ SHAPES = {
         registries=(RegistryReference("shared"),),
     ),
     "wait-quorum": spec(servers=3, agents=1, wait=WaitLevel.QUORUM),
+    "3+2-serial": spec(servers=3, agents=2, join=JoinOrder.SERIAL),
     "wait-all": spec(servers=3, agents=1, wait=WaitLevel.ALL),
     "same-image": ClusterSpec(name="dev", image="nginx:test"),
 }
@@ -64,16 +67,25 @@ def test_plan_is_as_it_was(shape: str) -> None:
 def test_nothing_waits_for_a_joining_server_but_the_next() -> None:
     """Agents, load balancer and kubeconfig need server-0 alone."""
     graph = plan("3+10").graph
-    waits = {id for id in graph.ids if any("join:" in need for need in graph.needs(id))}
+    waits = {id for id in graph.ids if any("settle:" in need for need in graph.needs(id))}
 
     assert {"start:k3d-dev-server-2"} == waits
 
 
-def test_servers_never_join_at_the_same_instant() -> None:
-    """Each joining server's start needs the one before to be a member."""
-    graph = plan("3+2").graph
+@pytest.mark.parametrize(
+    ("shape", "needs"),
+    [
+        ("3+2", ("supervisor:k3d-dev-server-0", "settle:k3d-dev-server-1")),
+        ("3+2-serial", ("api:dev", "join:k3d-dev-server-1")),
+    ],
+)
+def test_servers_never_join_at_the_same_instant(shape: str, needs: tuple[str, ...]) -> None:
+    """Each joining server's start needs the one before to be a member, whatever the order."""
+    graph = plan(shape).graph
+    found = [graph.needs(TaskId(f"start:k3d-dev-server-{number}")) for number in (1, 2)]
+    own = [{f"container:k3d-dev-server-{number}"} for number in (1, 2)]
 
-    assert "join:k3d-dev-server-1" in graph.needs(graph["start:k3d-dev-server-2"].id)  # type: ignore[index]
+    assert list(needs) == [*(found[0] - own[0]), *(found[1] - own[1])]
 
 
 @pytest.mark.parametrize("how", ["json", "mermaid", "dot"])
