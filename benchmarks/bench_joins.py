@@ -7,7 +7,7 @@ every node is Ready, and how often nodes restart on the way.
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -20,11 +20,12 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import Cluster
 from k3dasync.docker import backend_of
 from k3dasync.docker.runtime import DockerRuntime
-from k3dasync.etcd import EtcdMembership, EtcdUnreachable
+from k3dasync.etcd import EtcdMembership, EtcdRefused, EtcdUnreachable, is_voter, learner_of
 from k3dasync.events import AnyEvent, TaskDone
 from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.spec import ClusterSpec
+from k3dasync.tasks.join import HEALTH_INTERVAL
 
 RUNS = 3
 SHAPES = (Shape(3, 2), Shape(3, 10))
@@ -74,7 +75,7 @@ def run(options: Options) -> Report:
                     for name, order in ORDERS.items():
                         anyio.run(_once, here, shape, image, order, found[name])
                     paths.append(anyio.run(_path, here, shape, image))
-                report.rows.extend(_rows(f"{shape}, delays × {scale}", found, median(paths)))
+                report.rows.extend(_rows(f"{shape}, delays by {scale}", found, median(paths)))
     report.notes.append(f"joins: load {before:.1f} before the runs, {load():.1f} after them")
     report.notes.append("joins: restarts are the sum over all nodes, of all runs")
     return report
@@ -97,7 +98,7 @@ async def _once(here: Place, shape: Shape, image: str, order: Order, runs: Runs)
         )
         runs.registered.append(moments.registered)
         runs.ready.append(moments.ready)
-        await delete(spec.name, backend=backend)
+        await delete([spec.name], backend=backend)
 
 
 async def _k3d(cluster: Cluster, _: ClusterSpec, backend: Backend, moments: Moments) -> None:
@@ -122,7 +123,7 @@ async def _at_once(cluster: Cluster, _: ClusterSpec, backend: Backend, moments: 
 async def _supervisor(cluster: Cluster, backend: Backend) -> None:
     api = cluster.api
     async with backend.kubernetes(api.connect_host, api.port, None) as kubernetes:
-        while not await kubernetes.supervisor_answers():
+        while not await kubernetes.supervisor_answers():  # noqa: ASYNC110 - there is no event
             await anyio.sleep(k3d_order.POLL)
 
 
@@ -173,14 +174,40 @@ class _Ends:
 
 
 async def _path(here: Place, shape: Shape, image: str) -> float:
-    """Return the seconds of the chain of the nodes' own delays, with nothing beside it.
+    """Return the seconds of the chain of the servers' own delays, with nothing beside it.
 
-    A cluster of the same servers and no agents, joined as etcd allows: from the start of the first
-    server until the last is Ready, without the engine's calls before that.
+    The first one until it takes others, each joining one until it has a vote and etcd's interval
+    after that, the last one until it is Ready; without the engine's calls.
     """
-    runs = Runs()
-    await _once(here, Shape(shape.servers, 0), image, _promoted, runs)
-    return runs.ready[0]
+    spec = here.spec("path", Shape(shape.servers, 0), image, loadbalancer=False)
+    async with DockerRuntime() as runtime:
+        backend, waited = backend_of(runtime), 0.0
+        cluster = await decided(spec, backend)
+        await k3d_order.create_containers(cluster, backend, k3d_order.NO_PAUSES)
+        for index, server in enumerate(cluster.servers):
+            await runtime.start_container(server.name)
+            began = time.perf_counter()
+            if index == 0:
+                await _supervisor(cluster, backend)
+            else:
+                await _vote(cluster, backend, server.name)
+                if index < shape.servers - 1:
+                    await anyio.sleep(HEALTH_INTERVAL)
+                else:
+                    await k3d_order.all_ready(cluster, backend, [server.name])
+            waited += time.perf_counter() - began
+        await delete([spec.name], backend=backend)
+    return waited
+
+
+async def _vote(cluster: Cluster, backend: Backend, server: str) -> None:
+    async with backend.etcd(cluster.servers[0].name) as etcd:
+        while not is_voter(members := await etcd.members(), server):
+            learner = learner_of(members, server)
+            with suppress(EtcdRefused):
+                if learner is not None:
+                    await etcd.promote(learner.id)
+            await anyio.sleep(k3d_order.POLL)
 
 
 ORDERS: dict[str, Order] = {
@@ -221,7 +248,7 @@ def _rows(case: str, found: dict[str, Runs], path: float) -> list[Row]:
             case=f"{case}, {PROMOTED}: Ready",
             ours=median(ready),
             unit="s",
-            against="the servers alone",
+            against="the servers' own delays",
             reference=path,
             low=min(ready),
             high=max(ready),

@@ -100,14 +100,19 @@ async def _tunnelled(
     runtime: Runtime, server: str, credentials: Credentials
 ) -> AsyncIterator[EtcdMembership]:
     way = f"through the engine, by a command in {server}"
-    host = "127.0.0.1"
+    host, failure = "127.0.0.1", None
     listener = await anyio.create_tcp_listener(local_host=host, local_port=0)
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, partial(_carry, runtime, server))
         port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no query of Django
-        async with etcd_grpc.connect(host, credentials, port=port, name=_NAME, way=way) as etcd:
-            yield etcd
+        try:
+            async with etcd_grpc.connect(host, credentials, port=port, name=_NAME, way=way) as etcd:
+                yield etcd
+        except Exception as error:  # noqa: BLE001 - raised below, as a group would not raise it
+            failure = error
         group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _carry(runtime: Runtime, server: str, near: SocketStream) -> None:

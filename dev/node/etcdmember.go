@@ -41,6 +41,7 @@ func (s *server) openEtcd(start time.Time) error {
 	var answer *joinClient
 	var err error
 	if joiner {
+		sleepUntil(start, cfg.times.join)
 		if answer, err = fetchBootstrap(cfg); err != nil {
 			return fmt.Errorf("starting kubernetes: preparing server: %w", err)
 		}
@@ -59,7 +60,10 @@ func (s *server) openEtcd(start time.Time) error {
 	if initialized {
 		s.sayAPIServerRuns()
 	}
-	m.awaitData(start)
+	if !joiner {
+		sleepUntil(start, cfg.times.datastore)
+	}
+	m.awaitData()
 	cfg.faults.reach(stageDatastore)
 	infof("etcd data store connection OK")
 	s.useStore(openEtcdStore(m.client))
@@ -155,9 +159,9 @@ func (m *etcdMember) reach(known []member) (*etcdClient, []member, error) {
 }
 
 // awaitData polls until etcd serves this member: a learner does not, nor does
-// a member without a quorum.
-func (m *etcdMember) awaitData(start time.Time) {
-	sleepUntil(start, m.cfg.times.datastore)
+// a member without a quorum. A joining server asks for the first time when its
+// etcd has just come up, which is before it can be promoted.
+func (m *etcdMember) awaitData() {
 	begin := time.Now()
 	for {
 		err := m.test()

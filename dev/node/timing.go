@@ -7,7 +7,8 @@ import "time"
 type timing struct {
 	// From the start of the process.
 	starting  time.Duration // "Starting k3s …"
-	datastore time.Duration // earliest "etcd data store connection OK"
+	datastore time.Duration // earliest "etcd data store connection OK" of an init server
+	join      time.Duration // a joining server asks to be a member
 
 	// From the data store's "OK" (server).
 	listen     time.Duration // 6443 accepts, everything answers 503
@@ -51,7 +52,7 @@ type timing struct {
 func measured() timing {
 	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 	return timing{
-		starting: seconds(0.3), datastore: seconds(1.4),
+		starting: seconds(0.3), datastore: seconds(1.4), join: seconds(0.9),
 		listen: seconds(0.6), kubeconfig: seconds(1.1), cacerts: seconds(1.6), containerd: seconds(2.2),
 		api: seconds(4.4), up: seconds(4.8), kubelet: seconds(7.5), register: seconds(7.7),
 		agentContainerd: seconds(0.8), agentConnect: seconds(1.2), agentKubelet: seconds(7.0), agentRegister: seconds(7.3),
@@ -66,7 +67,7 @@ func measured() timing {
 // only the overall scale changes.
 func (t *timing) moments() []*time.Duration {
 	return []*time.Duration{
-		&t.starting, &t.datastore, &t.listen, &t.kubeconfig, &t.cacerts, &t.containerd, &t.api, &t.up, &t.kubelet,
+		&t.starting, &t.datastore, &t.join, &t.listen, &t.kubeconfig, &t.cacerts, &t.containerd, &t.api, &t.up, &t.kubelet,
 		&t.register, &t.agentContainerd, &t.agentConnect, &t.agentKubelet, &t.agentRegister, &t.cidr, &t.ready,
 		&t.stage, &t.apply, &t.pods, &t.chart,
 	}

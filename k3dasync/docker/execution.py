@@ -56,7 +56,10 @@ async def _cut_off(stream: Stream) -> AsyncIterator[None]:
             yield
     finally:
         if transport is not None:
-            transport.abort()
+            # One that has closed while its last bytes were still being written has no loop any
+            # more, and asyncio does not look (3.11).
+            with suppress(AttributeError):
+                transport.abort()
 
 
 @asynccontextmanager

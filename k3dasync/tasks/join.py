@@ -109,14 +109,13 @@ class Settle:
         return NOTHING
 
     async def run(self, context: Context) -> None:
-        watch, moment = context.watch, anyio.current_time() + HEALTH_INTERVAL
-
-        def is_over() -> bool:
-            # A server registers when k3s has noticed its vote and its API is up, which is longer.
-            return anyio.current_time() >= moment or watch.node(self.node.name) is not None
-
-        waiting = context.waiting("the new member to be healthy for etcd", self.involved)
-        await watch.until(is_over, involved=self.involved, waiting=waiting, again=lambda: moment)
+        moment = anyio.current_time() + HEALTH_INTERVAL
+        await context.watch.until(
+            lambda: anyio.current_time() >= moment,
+            involved=self.involved,
+            waiting=context.waiting("the new member to be healthy for etcd", self.involved),
+            again=lambda: moment,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +176,9 @@ class Joins:
             is_last = index + 1 == len(self.joining)
             if not is_last or self.waits_for_last:
                 yield self._join(node)
-            if self.order is JoinOrder.PIPELINED:
+            if not is_last:
+                yield self._settle(node)
                 previous = _ids.settle(node.name)
-                if not is_last:
-                    yield self._settle(node)
-            else:
-                previous = _ids.join(node.name)
 
     def _join(self, node: Node) -> ClusterTask:
         involved = (node.name, *self.involved)

@@ -873,6 +873,42 @@ async def test_a_command_that_is_cut_ends(bench: Bench) -> None:
     assert not await bench.executes(name, "cat")
 
 
+async def test_a_command_can_be_talked_with(bench: Bench) -> None:
+    """What it reads and writes goes both ways while it runs, and leaving ends it."""
+    name = await running(bench)
+
+    with anyio.fail_after(30):
+        async with bench.runtime.converse(name, ["cat"]) as stream:
+            for piece in (b"one\x00", bytes(range(256)) * 100):
+                await stream.send(piece)
+                got = b""
+                while len(got) < len(piece):
+                    got += await stream.receive()
+                assert piece == got
+        while await bench.executes(name, "cat"):  # noqa: ASYNC110 - nothing tells us
+            await anyio.sleep(0.05)
+
+
+async def test_a_talk_ends_with_the_command(bench: Bench) -> None:
+    """Its end is the end of what is received."""
+    name = await running(bench)
+
+    with anyio.fail_after(30), pytest.raises(anyio.EndOfStream):
+        async with bench.runtime.converse(name, ["true"]) as stream:
+            await stream.receive()
+
+
+async def test_nobody_talks_with_what_does_not_run(bench: Bench) -> None:
+    """A stopped container and one that is not there are told apart."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+
+    for name, error in ((spec.name, Conflict), (f"{bench.name}-none", NotFound)):
+        with pytest.raises(error):
+            async with bench.runtime.converse(name, ["cat"]):
+                raise AssertionError("it was opened")
+
+
 async def test_commands_run_in_running_containers_only(bench: Bench) -> None:
     """A stopped container and one that is not there are told apart."""
     spec = bench.spec(await bench.network())

@@ -116,6 +116,7 @@ def test_three_servers_and_ten_agents(cli: Cli, own_name: str) -> None:
     assert 0 == created.code, created.err
     assert 13 == len(ready_nodes(cli, own_name))
     assert 100 == connect_often(cli, own_name)
+    assert 0 == restarts(own_name)
     log = cli.events(own_name)
     assert_laws(log)
     assert isinstance(log[-1], events.RunDone)
@@ -130,6 +131,15 @@ def test_three_servers_and_ten_agents(cli: Cli, own_name: str) -> None:
 
     assert 0 == cli("delete", own_name).code
     assert [] == everything_of(own_name)
+
+
+def restarts(name: str) -> int:
+    async def count() -> int:
+        async with DockerRuntime() as runtime:
+            found = await runtime.containers({"k3d.cluster": name})
+            return sum([(await runtime.inspect_container(one.name)).restarts for one in found])
+
+    return anyio.run(count)
 
 
 def ready_or_none(cli: Cli, name: str) -> list[str]:

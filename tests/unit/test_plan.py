@@ -76,7 +76,7 @@ def test_nothing_waits_for_a_joining_server_but_the_next() -> None:
     ("shape", "needs"),
     [
         ("3+2", ("supervisor:k3d-dev-server-0", "settle:k3d-dev-server-1")),
-        ("3+2-serial", ("api:dev", "join:k3d-dev-server-1")),
+        ("3+2-serial", ("api:dev", "settle:k3d-dev-server-1")),
     ],
 )
 def test_servers_never_join_at_the_same_instant(shape: str, needs: tuple[str, ...]) -> None:
