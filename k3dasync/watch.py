@@ -7,10 +7,11 @@ or removed.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import TypeVar
 
@@ -167,20 +168,22 @@ class ClusterWatch:
         *,
         involved: Collection[str],
         waiting: Callable[[], None],
+        eager: Iterable[float] = (),
     ) -> None:
         """Return when *probe* says yes, and tell *waiting*; for what can only be asked.
 
+        Between two probes pass the *eager* pauses, in seconds, and then the usual ones.
+
         Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
         """
-        pause = FIRST_PAUSE
+        pauses = chain(eager, _growing())
         with self._involving(involved):
             waiting()
             while not await probe():
                 self._raise_if_lost(involved)
                 waiting()
-                with anyio.move_on_after(pause):
+                with anyio.move_on_after(next(pauses)):
                     await self._changed.wait()
-                pause = min(pause * 1.5, LONGEST_PAUSE)
 
     @contextmanager
     def _involving(self, names: Collection[str]) -> Iterator[None]:
@@ -322,6 +325,13 @@ class ClusterWatch:
             except K3dAsyncError:
                 pass  # an API that is coming up refuses now and then; asked again below
             await anyio.sleep(RECONNECT_PAUSE)
+
+
+def _growing() -> Iterator[float]:
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def last_words(log: Collection[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ new or running, yields `tasks`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import anyio
 
@@ -24,6 +25,12 @@ HEALTH_INTERVAL = 5.0
 for less (`isConnectedFullySince` in its server). Measured on etcd 3.4 (docs/joins.md): the time
 counts from when the learner connected, not from its promotion, whichever member is asked. A learner
 can be promoted some 0.1 s after it has connected, so counted from there it is never too early."""
+
+EAGER_PAUSE, EAGER_TRIES = 0.005, 600
+"""Between two tries to promote, at first: a server asks its etcd if it is promoted in the moment
+when that comes up, and then only 5 s later. Etcd accepts the promotion within milliseconds of that
+moment (measured: 5 ms before to 5 ms after), so trying often spares every second server those
+5 s. A try costs about 1 ms of CPU; servers are learners 1 to 2 s after their start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +92,12 @@ class Promote:
         def waiting() -> None:
             context.waiting(on or "etcd to answer", self.involved)()
 
-        await context.watch.poll(is_promoted, involved=self.involved, waiting=waiting)
+        await context.watch.poll(
+            is_promoted,
+            involved=self.involved,
+            waiting=waiting,
+            eager=repeat(EAGER_PAUSE, EAGER_TRIES),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
