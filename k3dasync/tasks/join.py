@@ -34,8 +34,8 @@ moment (measured: 5 ms before to 5 ms after), so trying often spares every secon
 5 s. A try costs about 1 ms of CPU; servers are learners 1 to 2 s after their start."""
 
 LOOK_PAUSE = 0.5
-"""Between two looks for a file in a server's container while k3s promotes it, which takes seconds: a
-look takes 10 to 20 ms of the engine's time."""
+"""Between two looks for a file in a server's container while k3s promotes it, which takes seconds:
+a look takes 10 to 20 ms of the engine's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
