@@ -24,6 +24,12 @@ class EtcdUnreachable(EtcdRefused):
     remedy = "Nothing: k3s promotes its servers by itself, but more slowly."
 
 
+class EtcdAbsent(EtcdUnreachable):
+    """The server has no etcd: its cluster's datastore is another one."""
+
+    remedy = "Nothing: servers need not join one."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """A member of the etcd cluster.
@@ -56,7 +62,11 @@ class EtcdConnect(Protocol):
     """Makes a client for the etcd of a server, by the name of its container."""
 
     def __call__(self, server: str) -> AbstractAsyncContextManager[EtcdMembership]:
-        """Connect to it; raises EtcdUnreachable if there is no way, or the server is not there."""
+        """Connect to it.
+
+        Raises EtcdAbsent if the server has none, EtcdUnreachable if there is no way to it, or the
+        server is not there.
+        """
 
 
 def learner_of(members: Sequence[Member], node: str) -> Member | None:

@@ -13,8 +13,8 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import AnyByteReceiveStream, AnyByteSendStream, SocketAttribute, SocketStream
 
 from k3dasync import etcd_grpc
-from k3dasync.errors import K3dAsyncError
-from k3dasync.etcd import EtcdMembership, EtcdRefused, EtcdUnreachable
+from k3dasync.errors import K3dAsyncError, NotFound
+from k3dasync.etcd import EtcdAbsent, EtcdMembership, EtcdRefused, EtcdUnreachable
 from k3dasync.kubernetes import Credentials
 from k3dasync.runtime import Runtime
 
@@ -39,7 +39,8 @@ _ENDS = (EndOfStream, BrokenResourceError, ClosedResourceError, K3dAsyncError)
 async def connect(runtime: Runtime, server: str) -> AsyncIterator[EtcdMembership]:
     """Connect to the etcd of a running server; needs asyncio.
 
-    Raises EtcdUnreachable if there is no way, with what is wrong with each.
+    Raises EtcdAbsent if it has none, EtcdUnreachable if there is no way, with what is wrong with
+    each.
     """
     async with AsyncExitStack() as stack:
         yield await _first_that_answers(stack, runtime, server)
@@ -49,8 +50,10 @@ async def _first_that_answers(
     stack: AsyncExitStack, runtime: Runtime, server: str
 ) -> EtcdMembership:
     try:
-        credentials = await _credentials(runtime, server)
         addresses = (await runtime.inspect_container(server)).state.addresses.values()
+        credentials = await _credentials(runtime, server)
+    except EtcdAbsent:
+        raise
     except K3dAsyncError as error:
         raise EtcdUnreachable(f"cannot reach etcd of {server}: {error}") from error
     ways = [(_direct(host, credentials), DIRECT_SECONDS) for host in addresses if host]
@@ -65,10 +68,13 @@ async def _first_that_answers(
 
 
 async def _credentials(runtime: Runtime, server: str) -> Credentials:
-    ca, certificate, key = [
-        await runtime.read_file(server, f"{etcd_grpc.TLS_PATH}/{name}")
-        for name in ("server-ca.crt", "client.crt", "client.key")
-    ]
+    try:
+        ca, certificate, key = [
+            await runtime.read_file(server, f"{etcd_grpc.TLS_PATH}/{name}")
+            for name in ("server-ca.crt", "client.crt", "client.key")
+        ]
+    except NotFound as error:  # made before a server takes others
+        raise EtcdAbsent(f"{server} has no etcd: there is no {error.resource}") from error
     return Credentials(ca=ca, certificate=certificate, key=key)
 
 

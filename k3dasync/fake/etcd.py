@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from k3dasync.etcd import EtcdRefused, EtcdUnreachable, Member
+from k3dasync.etcd import EtcdAbsent, EtcdRefused, EtcdUnreachable, Member
 from k3dasync.fake.datastore import Datastore
 from k3dasync.fake.engine import FakeRuntime
 from k3dasync.fake.faults import Moment
@@ -44,7 +44,7 @@ class FakeEtcd:
         if not isinstance(store, Datastore) or self._server not in store.connected:
             raise EtcdRefused(f"cannot reach etcd of {self._server}: connection refused")
         if not store.has_etcd:
-            raise EtcdRefused(f"{self._server} has no etcd")
+            raise EtcdAbsent(f"{self._server} has no etcd")
         return store
 
 
@@ -61,6 +61,8 @@ class EtcdConnector:
         etcd = FakeEtcd(self._runtime, server)
         try:
             await etcd.members()
+        except EtcdAbsent:
+            raise
         except EtcdRefused as error:
             raise EtcdUnreachable(str(error)) from error
         yield etcd

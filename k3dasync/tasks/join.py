@@ -13,7 +13,14 @@ from itertools import repeat
 import anyio
 
 from k3dasync.cluster import Node
-from k3dasync.etcd import EtcdMembership, EtcdRefused, EtcdUnreachable, is_voter, learner_of
+from k3dasync.etcd import (
+    EtcdAbsent,
+    EtcdMembership,
+    EtcdRefused,
+    EtcdUnreachable,
+    is_voter,
+    learner_of,
+)
 from k3dasync.grammar.joins import JoinOrder
 from k3dasync.graph import TaskId
 from k3dasync.tasks import _ids, _node
@@ -67,6 +74,9 @@ class Promote:
             async with context.etcd(self.server) as etcd:
                 context.report.progress(f"etcd is reached {etcd.way}")
                 await self._promote(context, etcd)
+        except EtcdAbsent as error:
+            context.report.progress(str(error))
+            await until_voter(context, self.node, self.involved)
         except EtcdUnreachable as error:
             context.report.progress(f"left to k3s, every 15 s: {error}")
             await until_voter(context, self.node, self.involved)
@@ -110,6 +120,7 @@ class Settle:
     """Wait until etcd takes another member after one has become a voting one."""
 
     node: Node
+    server: str
     involved: tuple[str, ...]
     needs: frozenset[TaskId]
 
@@ -127,12 +138,24 @@ class Settle:
 
     async def run(self, context: Context) -> None:
         moment = anyio.current_time() + HEALTH_INTERVAL
+        if not await self._has_etcd(context):
+            return
         await context.watch.until(
             lambda: anyio.current_time() >= moment,
             involved=self.involved,
             waiting=context.waiting("the new member to be healthy for etcd", self.involved),
             again=lambda: moment,
         )
+
+    async def _has_etcd(self, context: Context) -> bool:
+        """Say whether there is one: a datastore may have been given in k3s's own words."""
+        try:
+            async with context.etcd(self.server):
+                return True
+        except EtcdAbsent:
+            return False
+        except EtcdUnreachable:
+            return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,4 +230,5 @@ class Joins:
 
     def _settle(self, node: Node) -> ClusterTask:
         joined = frozenset({_ids.join(node.name)})
-        return Settle(node=node, involved=(node.name, *self.involved), needs=joined)
+        involved = (node.name, *self.involved)
+        return Settle(node=node, server=self.server, involved=involved, needs=joined)

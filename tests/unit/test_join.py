@@ -22,6 +22,7 @@ from k3dasync.fake import (
     backend_of,
 )
 from k3dasync.fake.datastore import Datastore
+from k3dasync.grammar import filtered
 from k3dasync.grammar.joins import JoinOrder
 from k3dasync.operations.create import create
 from k3dasync.spec import ClusterSpec, WaitLevel
@@ -199,3 +200,16 @@ def test_a_member_is_known_by_its_name(member: Member, *, learner: bool, voter: 
 
     assert learner == (learner_of([member], node) is member)
     assert voter == is_voter([member], node)
+
+
+@virtual_time
+async def test_servers_without_an_etcd_do_not_wait_for_one() -> None:
+    """A datastore that was given in k3s's own words is none of ours, and has no such rules."""
+    outside = filtered.parse("K3S_DATASTORE_ENDPOINT=https://10.0.0.9:2379@server:*")
+    async with world() as one:
+        await one.create(env=(outside,), wait=WaitLevel.NODES)
+        assert 0 == await one.restarts()
+
+    assert ["k3d-dev-server-0 has no etcd"] == one.told("join:k3d-dev-server-1")
+    settled = one.moment(events.TaskDone, "settle:k3d-dev-server-1")
+    assert settled == pytest.approx(one.moment(events.TaskDone, "join:k3d-dev-server-1"), abs=0.1)
