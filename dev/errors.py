@@ -15,9 +15,10 @@ from k3dasync.node_errors import NodeCrashed, NodeStuck
 HEAD = """# Error codes
 
 Made by `dev/errors.py` from the code. An error is told on standard error,
-`error: … [CODE]`; events carry the same code. Codes are stable, words are not. A code can have several
-causes, a line each. Some stand only in logs (`INTERNAL`, `ABANDONED`): [events.md](events.md) has
-them, too. How it is found out what is the matter with a node: [wait.md](wait.md).
+`error: … [CODE]`; events carry the same code. Codes are stable, words are not. A code can have
+several causes, a line each. Some stand only in logs (`INTERNAL`, `ABANDONED`):
+[events.md](events.md) has them, too. What is the matter with a
+node: [wait.md](wait.md).
 
 | code | exit code | when | what to do | class |
 |---|---|---|---|---|

@@ -101,6 +101,8 @@ _TROUBLE = re.compile(r"level=(error|warning|fatal)\b|^[EF]\d{4} |^panic: ")
 _STILL = "server is not ready: "
 """k3s says this one as `level=info`: `Waiting to retrieve agent configuration; server is not ready:
 …` (k3s-io/k3s#6194)."""
+_CONFIGURED = "Containerd is now running"
+"""An agent starts containerd with what its server has told it: all versions say this then."""
 
 
 def of_crash(log: Collection[str], *, oom: bool = False) -> Cause:
@@ -163,9 +165,17 @@ def _without_repeats(lines: Sequence[str]) -> Iterator[str]:
 
 
 def last_trouble(log: Collection[str]) -> str:
-    """Return the last line in which a node that runs says what is the matter; empty if none."""
-    found = [line for line in log if _TROUBLE.search(line) or _STILL in line]
-    return found[-1].rstrip() if found else ""
+    """Return the last line in which a node that runs says what is the matter; empty if none.
+
+    What it said before it had its configuration is over when it has that.
+    """
+    found = ""
+    for line in log:
+        if _TROUBLE.search(line) or _STILL in line:
+            found = line.rstrip()
+        elif _CONFIGURED in line:
+            found = ""
+    return found
 
 
 def message(line: str) -> str:

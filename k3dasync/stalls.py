@@ -13,22 +13,21 @@ from k3dasync.node_errors import NodeStuck
 from k3dasync.runtime import ContainerDetail, Runtime
 
 FIRST_LOOK = 8.0
-"""Seconds after a node's start. Real k3s registers an agent 7-8 s after that, so that those which
-join as they should are hardly ever looked at; one that is refused has said so three times by then,
-as it asks every 2 s."""
+"""Seconds without a change, after the start of the node and of the API. Real k3s registers an agent
+7-8 s after that, so that those which join as they should are hardly ever looked at; one that is
+refused has said so three times by then, as it asks every 2 s."""
 GROWTH = 2.0
-"""Between one look and the next the node's age doubles: 8, 16, 32 s and so on, six looks in four
-minutes."""
+"""The time doubles from one look to the next: 8, 16, 32 s and so on, six looks in four minutes."""
 NOT_PASSING = 15.0
-"""Seconds after its start when a node that still does not reach a server which answers will not by
-itself: by then it has tried seven times. A network of the engine is there at the start."""
+"""Seconds after which a node that does not reach a server which answers will not by itself: by then
+it has tried seven times. A network of the engine is there when a container starts."""
 TAIL = 20
 """Lines of a look: a node that cannot join writes one or two with each try."""
 
 
 @dataclass(slots=True)
 class _Look:
-    """What was seen of one life of a node, which began at `since`."""
+    """What was seen of a node that has not got on `since` then."""
 
     since: float
     due: float
@@ -52,14 +51,12 @@ class Stalls:
         self._looks: dict[str, _Look] = {}
 
     def due(self, node: str, since: float) -> float:
-        """Return when to look at a node next that has run without an exit *since* then."""
+        """Return when to look next at a node that has not got on *since* then."""
         return self._of(node, since).due
 
-    def said(self, node: str, since: float | None) -> str:
-        """Return what a node last complained of in this life, without time and level."""
-        look = self._looks.get(node)
-        is_current = look is not None and look.since == since
-        return diagnosis.message(look.line) if look is not None and is_current else ""
+    def said(self, node: str, since: float) -> str:
+        """Return what a node has complained of since then, without time and level."""
+        return diagnosis.message(self._of(node, since).line)
 
     def _of(self, node: str, since: float) -> _Look:
         look = self._looks.get(node)

@@ -84,6 +84,7 @@ class ClusterWatch:
         self._workloads: dict[Kind, Workloads] = {}
         self._wanted = {kind: anyio.Event() for kind in Kind}
         self._credentials: Credentials | None = None
+        self._authenticated_at = -inf
         self._has_credentials = anyio.Event()
         self._changed = anyio.Event()
 
@@ -99,6 +100,7 @@ class ClusterWatch:
     def authenticate(self, credentials: Credentials) -> None:
         """Let the Node objects be followed from now on."""
         self._credentials = credentials
+        self._authenticated_at = anyio.current_time()
         self._has_credentials.set()
 
     def node(self, name: str) -> NodeStatus | None:
@@ -134,7 +136,8 @@ class ClusterWatch:
             if exits is None:
                 continue
             yield from exits.troubles(name)
-            if name not in self._nodes and (said := self._stalls.said(name, exits.running_since)):
+            since = self._stalled_since(name)
+            if since is not None and (said := self._stalls.said(name, since)):
                 yield f"{name} says: {said}"
 
     async def until(
@@ -334,16 +337,23 @@ class ClusterWatch:
     def _suspects(self) -> Iterator[tuple[str, float]]:
         """Yield the nodes which run and have not joined yet, and since when they run."""
         for name in (*self._joiners, *self._agents):
-            since = self.running_since(name)
-            if since is not None and name not in self._nodes and name not in self._lost:
+            since = self._stalled_since(name)
+            if since is not None and name not in self._lost:
                 yield name, since
 
-    async def _look(self, name: str, now: float) -> None:
+    def _stalled_since(self, name: str) -> float | None:
+        """Return since when a node runs without being registered, or the API with it, if later."""
         since = self.running_since(name)
+        if since is None or name in self._nodes:
+            return None
+        return max(since, self._authenticated_at)
+
+    async def _look(self, name: str, now: float) -> None:
+        since = self._stalled_since(name)
         if since is None:
             return
         error = await self._stalls.look(name, since, now)
-        if error is not None and name not in self._nodes:
+        if error is not None and self._stalled_since(name) == since:
             self._lose(name, error)
         self._tell()
 

@@ -14,6 +14,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import LABEL_RUN, Cluster, k3s_version
 from k3dasync.errors import (
     ClaimLost,
+    EngineUnavailable,
     Interrupted,
     K3dAsyncError,
     PortTaken,
@@ -318,6 +319,9 @@ class _Create:
             failure.add_note("a rehearsal: nothing was made")
         elif not self._spec.rollback:
             failure.add_note(f"everything is kept as it is; remove it with: {command}")
+        elif left and failure.exit_code == EngineUnavailable.exit_code:
+            # That is why it is left, and what is to be mended first.
+            failure.add_note(f"left behind: {', '.join(left)}; finish with: {command}")
         elif left:
             incomplete = RollbackIncomplete(left, command)
             incomplete.__cause__ = failure
