@@ -120,16 +120,20 @@ def test_a_node_with_disk_pressure(cli: Cli, variant: Variant, own_name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "setting", "waits"),
+    ("code", "order"),
     [
-        ("NODE_NOT_READY", "STANDIN_NEVER_READY=*-agent-0", "agent-0 (the node to be Ready: "),
-        ("API_UNREACHABLE", "STANDIN_HANG=datastore@*-server-0", "server-0 (https://"),
+        (
+            "NODE_NOT_READY",
+            ("STANDIN_NEVER_READY=*-agent-0", "agent-0 (the node to be Ready: "),
+        ),
+        ("API_UNREACHABLE", ("STANDIN_HANG=datastore@*-server-0", "server-0 (https://")),
     ],
 )
 def test_a_deadline_has_the_code_of_what_was_waited_for(
-    cli: Cli, variant: Variant, own_name: str, code: str, setting: str, waits: str
+    cli: Cli, variant: Variant, own_name: str, code: str, order: tuple[str, str]
 ) -> None:
     """The exit code stays that of a deadline."""
+    setting, waits = order
     cli.image = variant(code.lower().replace("_", "-"), setting)
     created = cli.create(own_name, "--agents", "1", "--timeout", "12s")
 

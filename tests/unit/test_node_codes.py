@@ -298,7 +298,7 @@ async def test_an_engine_that_is_away_for_good_leaves_what_it_has() -> None:
 
     assert 69 == caught.value.exit_code
     [note] = caught.value.__notes__
-    assert "left behind: container k3d-dev-agent-0" in note
+    assert "left behind: container k3d-dev-server-0, container k3d-dev-agent-0" in note
     assert "k3dasync rollback dev" in note
     assert isinstance(keeper.events[-1], events.RunFailed)
     assert keeper.events[-1].left
