@@ -4,6 +4,7 @@ Two calls of etcdserverpb.Cluster, their few fields read and written by hand: ge
 protobuf runtime would be larger than this. grpcio is imported when it is used.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ async def connect(
     *credentials* are etcd's own, not those of the Kubernetes API. *name* is what the server's
     certificate must be for, if not *host*. *way* is told to people. Needs asyncio.
     """
+    # Its C library writes to standard error whatever goes wrong with a connection, which is ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc
     import grpc.aio
 

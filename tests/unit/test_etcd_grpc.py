@@ -1,5 +1,9 @@
 """The few messages of etcd's that we read and write by hand."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,3 +54,50 @@ def test_a_field_that_ends_too_early_is_refused() -> None:
     """A torn message is not read as a shorter one."""
     with pytest.raises(EtcdRefused, match="cannot be read"):
         decode_members(field(2, encoded(Member(id=1, name="a", is_learner=True)))[:-3])
+
+
+STRANGER = """
+import asyncio
+import pathlib
+import ssl
+import sys
+from k3dasync import etcd_grpc
+from k3dasync.etcd import EtcdRefused
+from k3dasync.kubernetes import Credentials
+from tests.certificates import Authority
+
+folder = pathlib.Path(sys.argv[1])
+ours, theirs = Authority("ours"), Authority("theirs")
+theirs.sign("localhost").write(folder)
+own = ours.sign("client")
+
+
+async def main():
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    known = Credentials(ca=ours.certificate, certificate=own.certificate, key=own.key)
+    async with etcd_grpc.connect("127.0.0.1", known, port=port) as etcd:
+        try:
+            await etcd.members()
+        except EtcdRefused as error:
+            print(error)
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_stranger_at_the_other_end_is_refused_in_silence(tmp_path: Path) -> None:
+    """Another authority's certificate: one error of ours, and nothing on our standard error.
+
+    In a process of its own, as the library beneath writes past Python.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+
+    assert "" == done.stderr
+    assert done.stdout.startswith("etcd refuses MemberList: ")
+    assert 1 == len(done.stdout.splitlines())

@@ -68,13 +68,14 @@ class World:
             if isinstance(event, events.TaskWaiting) and event.task == task
         ]
 
-    async def connect(self, times: int = 100) -> int:
-        """Return how many of that many fresh connections are answered."""
+    async def connect(self, times: int = 100, *, has_api: bool = True) -> int:
+        """Return how many of that many fresh connections are answered, by the API or by k3s."""
         assert self.outputs is not None
         port = int(self.outputs.api.rpartition(":")[2])
         credentials = certificates.credentials(self.store.name)
         async with Connector(self.runtime)("127.0.0.1", port, credentials) as kubernetes:
-            return sum([await kubernetes.is_ready() for _ in range(times)])
+            probe = kubernetes.is_ready if has_api else kubernetes.supervisor_answers
+            return sum([await probe() for _ in range(times)])
 
 
 @asynccontextmanager
@@ -112,13 +113,15 @@ async def test_with_real_latencies_the_quorum_spares_a_server() -> None:
     assert quorum < 0.95 * nodes
 
 
-@pytest.mark.parametrize("wait", [level for level in WAITS if level is not WaitLevel.NONE])
-async def test_every_connection_is_answered_after_a_create(wait: WaitLevel) -> None:
-    """A hundred fresh ones, whichever servers are still to come."""
-    async with world(latency=Latency.instant()) as one:
+@virtual_time
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("wait", WAITS)
+async def test_every_connection_is_answered_after_a_create(wait: WaitLevel, scale: float) -> None:
+    """A hundred fresh ones, whichever servers are still to come; at `none` by the supervisor."""
+    async with world(latency=Latency().scaled(scale) if scale else Latency.instant()) as one:
         await one.create(spec(wait))
 
-        assert 100 == await one.connect()
+        assert 100 == await one.connect(has_api=wait is not WaitLevel.NONE)
         assert_laws(one.keeper.events)
 
 
