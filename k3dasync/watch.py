@@ -47,10 +47,6 @@ RECONNECT_PAUSE = 0.25
 or API that is restarting not to be hammered."""
 
 
-def _never() -> float:
-    return inf
-
-
 class ClusterWatch:
     """Knows the nodes of one run; `follow` must run beside whoever waits."""
 
@@ -146,7 +142,7 @@ class ClusterWatch:
         *,
         involved: Collection[str],
         waiting: Callable[[], None],
-        again: Callable[[], float] = _never,
+        again: Callable[[], float] = lambda: inf,
     ) -> None:
         """Return when *condition* holds; ask it again at each change, and tell *waiting*.
 
@@ -223,7 +219,9 @@ class ClusterWatch:
             try:
                 async with self._runtime.container_events({LABEL_RUN: self._run}) as stream:
                     await self._catch_up()
-                    self._away_since = None
+                    if self._away_since is not None:
+                        self._away_since = None
+                        self._tell()
                     async for event in stream:
                         await self._note(event)
             except EngineUnavailable as error:
@@ -236,12 +234,11 @@ class ClusterWatch:
         now = anyio.current_time()
         if self._away_since is None:
             self._away_since = now
-        elif now - self._away_since >= ENGINE_AWAY and self._away is None:
-            self._away = EngineUnavailable(
-                f"the engine has not answered for {ENGINE_AWAY:g} s: {error}"
-            )
-        else:
+        elif now - self._away_since < ENGINE_AWAY:
             return
+        else:
+            words = f"the engine has not answered for {ENGINE_AWAY:g} s: {error}"
+            self._away = EngineUnavailable(words)
         self._tell()
 
     async def _catch_up(self) -> None:
@@ -273,7 +270,7 @@ class ClusterWatch:
                 exits.is_unhealthy = True
             case "health_status: healthy":
                 exits.is_unhealthy = False
-            case "kill":  # the engine sends a signal for somebody; we never ask it to
+            case "kill":  # a signal that somebody sends; ours, which lets nginx reload, too
                 exits.is_killed = True
             case "start":
                 exits.begin()

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +13,8 @@ class Proxy:
 
     def __init__(self, path: Path, target: str) -> None:
         self._path, self._target = path, target
-        self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
 
     @property
@@ -26,33 +26,41 @@ class Proxy:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
         self._listener.listen(64)
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._run(self._accept, self._listener)
 
     def cut(self) -> None:
         """End every connection, and take no more: as an engine that is gone."""
-        with self._lock:
-            if self._listener is not None:
-                self._listener.shutdown(socket.SHUT_RDWR)
-                self._listener.close()
-                self._listener = None
-                self._path.unlink()
-            for one in self._open:
-                with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-            self._open.clear()
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener = None
+            self._path.unlink()
+        for one in tuple(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        while self._threads:
+            self._threads.pop().join(timeout=10)
+
+    def _run(self, work: Callable[..., None], *sockets: socket.socket) -> threading.Thread:
+        thread = threading.Thread(target=work, args=sockets, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
 
     def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
+        with listener, suppress(OSError):
+            while True:
                 here, _ = listener.accept()
-                there = socket.socket(socket.AF_UNIX)
-                there.connect(self._target)
-            except OSError:
-                return
-            with self._lock:
-                self._open += [here, there]
-            for source, sink in ((here, there), (there, here)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                self._run(self._connect, here)
+
+    def _connect(self, here: socket.socket) -> None:
+        with here, socket.socket(socket.AF_UNIX) as there, suppress(OSError):
+            there.connect(self._target)
+            self._open |= {here, there}
+            back = threading.Thread(target=_pump, args=(there, here), daemon=True)
+            back.start()
+            _pump(here, there)
+            back.join()
+            self._open -= {here, there}
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
