@@ -35,7 +35,7 @@ SECONDS = 180.0
 """For one create; the longest of these, k3d's order with thirteen nodes, takes a minute."""
 MOST_ABOVE_PATH = 1.2
 TIMES_FASTER = 2.0
-K3D, AT_ONCE = "k3d's order", "all at once"
+K3D, AT_ONCE = "k3d's order with its sleeps", "all at once"
 PIPELINED, PROMOTED = "pipelined", "pipelined, promoted from outside"
 
 
@@ -75,7 +75,10 @@ def run(options: Options) -> Report:
                     for name, order in ORDERS.items():
                         anyio.run(_once, here, shape, image, order, found[name])
                     paths.append(anyio.run(_path, here, shape, image))
-                report.rows.extend(_rows(f"{shape}, delays by {scale}", found, median(paths)))
+                case = f"{shape}, delays by {scale}"
+                # Where all else is faster, most of the time is etcd's own five seconds.
+                has_aim = scale == "1"
+                report.rows.extend(_rows(case, found, median(paths), has_aim=has_aim))
     report.notes.append(f"joins: load {before:.1f} before the runs, {load():.1f} after them")
     report.notes.append("joins: restarts are the sum over all nodes, of all runs")
     return report
@@ -104,7 +107,7 @@ async def _once(here: Place, shape: Shape, image: str, order: Order, runs: Runs)
 async def _k3d(cluster: Cluster, _: ClusterSpec, backend: Backend, moments: Moments) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(_see, cluster, backend, moments)
-        await k3d_order.create(cluster, backend, k3d_order.NO_PAUSES)
+        await k3d_order.create(cluster, backend, k3d_order.Pauses())
 
 
 async def _at_once(cluster: Cluster, _: ClusterSpec, backend: Backend, moments: Moments) -> None:
@@ -218,7 +221,7 @@ ORDERS: dict[str, Order] = {
 }
 
 
-def _rows(case: str, found: dict[str, Runs], path: float) -> list[Row]:
+def _rows(case: str, found: dict[str, Runs], path: float, *, has_aim: bool) -> list[Row]:
     k3d = found[K3D]
     rows = []
     for name, runs in found.items():
@@ -226,7 +229,7 @@ def _rows(case: str, found: dict[str, Runs], path: float) -> list[Row]:
             ("registered", runs.registered, k3d.registered),
             ("Ready", runs.ready, k3d.ready),
         ):
-            is_aim = name == PROMOTED and what == "Ready"
+            is_aim = name == PROMOTED and what == "Ready" and has_aim
             rows.append(
                 Row(
                     benchmark="joins",

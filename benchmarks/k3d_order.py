@@ -45,7 +45,7 @@ class Pauses:
     hosts: float = 1.0
 
 
-UNLIMITED = Limits(pull=0, create=0, start=0, remove=0)
+UNLIMITED = Limits(pull=0, create=0, start=0, remove=0, execute=0, write=0)
 """k3d asks the engine for one thing at a time or, where it does not, for all at once."""
 NO_PAUSES = Pauses(server=0.0, loadbalancer=0.0, hosts=0.0)
 

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
+from k3dasync.adaptive import Adaptive, Constant
 from k3dasync.invalid import InvalidSetting
 
 on_queued: ContextVar[Callable[[float], None] | None] = ContextVar("on_queued", default=None)
@@ -23,6 +24,8 @@ urgency: ContextVar[int] = ContextVar("urgency", default=0)
 """How many tasks, one after the other, wait for the current one."""
 
 
+ADAPTIVE = "adaptive"
+"""A limit that follows what is seen; see `adaptive`."""
 LEAST_FITTED = 2
 """On an engine of one CPU: while one call waits for the disk, another can go on."""
 
@@ -32,7 +35,8 @@ class Limits:
     """Calls of one kind at a time; 0 means no limit. `K3DASYNC_LIMITS` (`start=2,pull=3`).
 
     None means as many as the engine has CPUs, for calls that are bound by them. More would take
-    as long together, but each of them longer; and some are waited for by everything else.
+    as long together, but each of them longer; and some are waited for by everything else. ADAPTIVE
+    follows the time that calls take.
     """
 
     # A pull is bound by the line and unpacks on one core each; the engine's own default is 3.
@@ -43,9 +47,14 @@ class Limits:
     #   without etcd    8.02  6.75  6.43  6.62  6.53    spread of each: 0.5 to 1.0
     #   a real etcd           11.7  12.8        13.0    spread of each: 1.6 to 1.8
     # Two are the engine's CPUs there. The joins gain from it: each waits for one start.
-    start: int | None = None
+    start: int | str | None = None
     # Delete of the same, medians of 8: one at a time 2.63 s, four 1.91 s, no limit 1.91 s.
     remove: int = 0
+    # A command in a container: two round trips to the engine and a process, 0.1 s alone. What it
+    # does then, an import say, is not limited: only its start is a call.
+    execute: int = 0
+    # A tar that a helper process of the engine unpacks in a container: work, 10-20 ms of it alone.
+    write: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Limits":
@@ -54,10 +63,11 @@ class Limits:
         values: dict[str, Any] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             kind, equals, number = part.partition("=")
-            if kind not in kinds or not equals or not number.isdigit():
-                words = f"expected one of {', '.join(kinds)}, '=' and a number"
+            is_number = number.isdecimal() or number == ADAPTIVE
+            if kind not in kinds or not equals or not is_number:
+                words = f"expected one of {', '.join(kinds)}, '=' and a number or {ADAPTIVE}"
                 raise InvalidSetting(f"K3DASYNC_LIMITS {part!r}: {words}")
-            values[kind] = int(number)
+            values[kind] = ADAPTIVE if number == ADAPTIVE else int(number)
         return cls(**values)
 
 
@@ -69,13 +79,14 @@ class Limiters:
         self._queues: dict[str, _Queue] = {}
         for field in fields(limits):
             if number := getattr(limits, field.name):
-                self._queues[field.name] = _Queue(number)
+                limit = Adaptive() if number == ADAPTIVE else Constant(number)
+                self._queues[field.name] = _Queue(limit)
 
     def fit(self, cpus: int) -> None:
         """Set the limits that are to be as the engine's CPUs; for before the first such call."""
         for field in fields(self._limits):
             if getattr(self._limits, field.name) is None and field.name not in self._queues:
-                self._queues[field.name] = _Queue(max(cpus, LEAST_FITTED))
+                self._queues[field.name] = _Queue(Constant(max(cpus, LEAST_FITTED)))
 
     @asynccontextmanager
     async def slot(self, kind: str) -> AsyncIterator[None]:
@@ -84,28 +95,38 @@ class Limiters:
         if queue is None:
             yield
             return
-        began = anyio.current_time()
+        asked = anyio.current_time()
         await queue.acquire()
+        began = anyio.current_time()
         try:
             listener = on_queued.get()
             if listener is not None:
-                listener(anyio.current_time() - began)
+                listener(began - asked)
             yield
         finally:
-            queue.release()
+            queue.release(anyio.current_time() - began)
+
+
+class _Limit(Protocol):
+    """How many calls at a time, now; it is told what calls take."""
+
+    @property
+    def slots(self) -> int: ...
+    def note(self, seconds: float) -> None: ...
 
 
 class _Queue:
     """Slots that go to the most urgent of those who wait, among equals to whoever came first."""
 
-    def __init__(self, slots: int) -> None:
-        self._free = slots
+    def __init__(self, limit: _Limit) -> None:
+        self._limit = limit
+        self._used = 0
         self._waiting: list[tuple[int, int, anyio.Event]] = []
         self._arrivals = itertools.count()
 
     async def acquire(self) -> None:
-        if self._free:
-            self._free -= 1
+        if self._used < self._limit.slots:
+            self._used += 1
             return
         turn = anyio.Event()
         entry = (-urgency.get(), next(self._arrivals), turn)
@@ -114,14 +135,19 @@ class _Queue:
             await turn.wait()
         except BaseException:
             if turn.is_set():  # cancelled in the moment in which it was its turn
-                self.release()
+                self._give_back()
             else:
                 self._waiting.remove(entry)
                 heapify(self._waiting)
             raise
 
-    def release(self) -> None:
-        if self._waiting:
+    def release(self, seconds: float) -> None:
+        """Give a slot back after a call that took so long."""
+        self._limit.note(seconds)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self._used -= 1
+        while self._waiting and self._used < self._limit.slots:
+            self._used += 1
             heappop(self._waiting)[-1].set()
-        else:
-            self._free += 1

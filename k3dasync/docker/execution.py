@@ -1,7 +1,12 @@
 """A command in a container: its input as fast as it reads, all of its output, its exit code."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from typing import Any
 
 import aiohttp
@@ -22,6 +27,8 @@ connection of one that ended before its input did (seen in five runs of six)."""
 END_SECONDS = 10.0
 """For a command whose input was cut: it finds its input at its end, and ends. The engine needs
 milliseconds to tell it; on a busy disk, it may first have to finish a write."""
+Slot = AbstractAsyncContextManager[None]
+"""A place among the calls of one kind."""
 _LOST = (ConnectionError, aiohttp.ClientError)
 
 
@@ -30,19 +37,27 @@ async def execute(
     container: str,
     command: Sequence[str],
     stdin: AsyncIterator[bytes] | None,
+    slot: Slot,
 ) -> Executed:
-    """Run it; raises foreign errors, so use it inside `mapped`, and what *stdin* raises."""
-    target = connection.docker.containers.container(container)
-    process = await target.exec(list(command), stdin=stdin is not None, user="0")
+    """Run it; raises foreign errors, so use it inside `mapped`, and what *stdin* raises.
+
+    The *slot* is held until it has started.
+    """
+    process: Exec | None = None
     try:
-        # Without a limit: only the command and its input know how long they take.
-        stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
-        async with _cut_off(stream):
+        async with AsyncExitStack() as stack:
+            async with slot:
+                target = connection.docker.containers.container(container)
+                process = await target.exec(list(command), stdin=stdin is not None, user="0")
+                # Without a limit: only the command and its input know how long they take.
+                stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
+                await stack.enter_async_context(_cut_off(stream))
             out, err = await _converse(process, stream, stdin)
         return Executed(code=await _exit_code(process), out=out, err=err)
     except BaseException:
-        with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
-            await _exit_code(process)
+        if process is not None:
+            with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
+                await _exit_code(process)
         raise
 
 
@@ -64,13 +79,15 @@ async def _cut_off(stream: Stream) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def conversation(
-    connection: Connection, container: str, command: Sequence[str]
+    connection: Connection, container: str, command: Sequence[str], slot: Slot
 ) -> AsyncIterator[ByteStream]:
     """Run a command and talk with it; raises foreign errors on entering, so use it in `mapped`."""
-    target = connection.docker.containers.container(container)
-    process = await target.exec(list(command), stdin=True, user="0")
-    stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
-    async with _cut_off(stream):
+    async with AsyncExitStack() as stack:
+        async with slot:
+            target = connection.docker.containers.container(container)
+            process = await target.exec(list(command), stdin=True, user="0")
+            stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
+            await stack.enter_async_context(_cut_off(stream))
         yield _Conversation(stream)
 
 

@@ -240,14 +240,15 @@ class DockerRuntime:
             self._changing("create", f"container {spec.name}"),
         ):
             made = await containers.create(translate.container_body(spec), name=spec.name)
-            try:
+        try:
+            async with self._writing(spec.name):
                 await self._put(made.id, spec.files)
-            except BaseException:
-                # Half a node is none, and its name must be free for the next try.
-                with anyio.move_on_after(RUN_TIMEOUT, shield=True):
-                    await made.delete(force=True, v=True)
-                raise
-            return str(made.id)
+        except BaseException:
+            # Half a node is none, and its name must be free for the next try.
+            with anyio.move_on_after(RUN_TIMEOUT, shield=True):
+                await made.delete(force=True, v=True)
+            raise
+        return str(made.id)
 
     async def start_container(self, name: str) -> None:
         async with (
@@ -257,13 +258,13 @@ class DockerRuntime:
             await self._engine.docker.containers.container(name).start()
 
     async def signal_container(self, name: str, signal: str) -> None:
-        async with self._changing("signal", f"container {name}"):
+        resource = f"container {name}"
+        async with self._limiters.slot("execute"), self._changing("signal", resource):
             if signal in _ENDING:
                 await self._engine.docker.containers.container(name).kill(signal=signal)
                 return
             # Not through the engine: it takes any signal for a wish to stop, so that the restart
-            # policy is off from then on, for crashes and reboots alike (moby#41302, all versions).
-            # One reload of the load balancer, and it would not come back.
+            # policy is off from then on (moby#41302, all versions).
             short = signal.removeprefix("SIG")
             await self._engine.run_inside(name, ["kill", "-s", short, "1"])
 
@@ -320,8 +321,14 @@ class DockerRuntime:
         return {state.id: state.name for state in await self.networks()}
 
     async def write_files(self, name: str, files: Sequence[File]) -> None:
-        async with self._changing("write files to", f"container {name}"):
+        async with self._writing(name):
             await self._put(name, files)
+
+    @asynccontextmanager
+    async def _writing(self, name: str) -> AsyncIterator[None]:
+        resource = f"container {name}"
+        async with self._limiters.slot("write"), self._changing("write files to", resource):
+            yield
 
     async def _put(self, container: str, files: Sequence[File]) -> None:
         if not files:
@@ -361,15 +368,16 @@ class DockerRuntime:
     ) -> Executed:
         await checkpoint_if_cancelled()
         with self._engine.mapped(f"run {command[0]} in", f"container {name}"):
-            return await execute(self._engine, name, command, stdin)
+            return await execute(self._engine, name, command, stdin, self._limiters.slot("execute"))
 
     @asynccontextmanager
     async def converse(self, name: str, command: Sequence[str]) -> AsyncIterator[AnyByteStream]:
         operation, resource = f"run {command[0]} in", f"container {name}"
         async with AsyncExitStack() as stack:
             with self._asking(operation, resource):
-                opening = conversation(self._engine, name, command)
-                stream = await stack.enter_async_context(opening)
+                slot = self._limiters.slot("execute")
+                talk = conversation(self._engine, name, command, slot)
+                stream = await stack.enter_async_context(talk)
             yield stream
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:

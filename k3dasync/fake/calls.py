@@ -19,7 +19,7 @@ class Calls:
 
     def __init__(self, faults: Faults, limits: Limits) -> None:
         self._faults, self._limiters = faults, Limiters(limits)
-        self.fit = self._limiters.fit
+        self.fit, self.slot = self._limiters.fit, self._limiters.slot
 
     @asynccontextmanager
     async def read(self, verb: str, name: str = "", *, kind: str = "") -> AsyncIterator[None]:

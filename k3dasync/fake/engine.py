@@ -274,7 +274,7 @@ class FakeRuntime(Laboratory):
                 await self._machine.launch(container, program)
 
     async def signal_container(self, name: str, signal: str) -> None:
-        async with self._calls.change("signal_container", name):
+        async with self._calls.change("signal_container", name, kind="execute"):
             await self._spend(self.latency.engine.read)
             container = self._machine.inventory.container("signal", name)
             process = self._machine.process(container)
@@ -324,7 +324,7 @@ class FakeRuntime(Laboratory):
     # --- what is in them --------------------------------------------------------------------
 
     async def write_files(self, name: str, files: Sequence[File]) -> None:
-        async with self._calls.change("write_files", name):
+        async with self._calls.change("write_files", name, kind="write"):
             await self._spend(self.latency.engine.copy)
             container = self._machine.inventory.container("write files to", name)
             for file in files:
@@ -355,7 +355,8 @@ class FakeRuntime(Laboratory):
         self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
     ) -> Executed:
         async with self._calls.read("execute", name):
-            await self._spend(self.latency.engine.execute)
+            async with self._calls.slot("execute"):
+                await self._spend(self.latency.engine.execute)
             container, process = self._machine.running(f"run {command[0]} in", name)
             ctr = self._machine.ctr.get(name, GOOD)
             return await process.beside(
@@ -365,7 +366,8 @@ class FakeRuntime(Laboratory):
     @asynccontextmanager
     async def converse(self, name: str, command: Sequence[str]) -> AsyncIterator[AnyByteStream]:
         async with self._calls.read("converse", name):
-            await self._spend(self.latency.engine.execute)
+            async with self._calls.slot("execute"):
+                await self._spend(self.latency.engine.execute)
             self._machine.running(f"run {command[0]} in", name)
         async with converse_with(command) as stream:
             yield stream

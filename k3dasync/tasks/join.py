@@ -18,6 +18,7 @@ from k3dasync.grammar.joins import JoinOrder
 from k3dasync.graph import TaskId
 from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
+from k3dasync.tasks.kubeconfig import read_kubeconfig
 from k3dasync.undo import NOTHING, Undo
 
 HEALTH_INTERVAL = 5.0
@@ -31,6 +32,10 @@ EAGER_PAUSE, EAGER_TRIES = 0.005, 600
 when that comes up, and then only 5 s later. Etcd accepts the promotion within milliseconds of that
 moment (measured: 5 ms before to 5 ms after), so trying often spares every second server those
 5 s. A try costs about 1 ms of CPU; servers are learners 1 to 2 s after their start."""
+
+LOOK_PAUSE = 0.5
+"""Between two looks for a file in a server's container while k3s promotes it, which takes seconds:
+a look takes 10 to 20 ms of the engine's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class Promote:
                 await self._promote(context, etcd)
         except EtcdUnreachable as error:
             context.report.progress(f"left to k3s, every 15 s: {error}")
-            await until_registered(context, self.node, self.involved)
+            await until_voter(context, self.node, self.involved)
 
     async def _promote(self, context: Context, etcd: EtcdMembership) -> None:
         known = on = ""
@@ -132,7 +137,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitJoined:
-    """Wait until a joining server has registered: k3s does so when it is a voting member."""
+    """Wait until k3s has made a joining server a voting member."""
 
     node: Node
     involved: tuple[str, ...]
@@ -151,24 +156,25 @@ class AwaitJoined:
         return NOTHING
 
     async def run(self, context: Context) -> None:
-        await until_registered(context, self.node, self.involved)
+        await until_voter(context, self.node, self.involved)
 
 
-async def until_registered(context: Context, node: Node, involved: tuple[str, ...]) -> None:
-    """Return when a server has a Node object; raises NodeCrashed or NodeGone as the watch does."""
-    await context.watch.until(
-        lambda: context.watch.node(node.name) is not None,
-        involved=involved,
-        waiting=context.waiting("k3s to make it a voting member and register it", involved),
-    )
+async def until_voter(context: Context, node: Node, involved: tuple[str, ...]) -> None:
+    """Return when k3s has made a joining server a voting member, which may take 15 s and more.
+
+    Then its datastore answers, and k3s goes on and writes the kubeconfig: nothing that can be seen
+    from outside comes earlier. Raises NodeCrashed or NodeGone as the watch does.
+    """
+    on = "k3s to make it a voting member"
+    await read_kubeconfig(context, node.name, involved, on=on, pauses=repeat(LOOK_PAUSE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joins:
     """Servers that are to join: in which order, by which server, and after which tasks.
 
-    `supervisor`: that server takes joining ones. `api`: Nodes are watched. The last one need not
-    be waited for.
+    `supervisor`: that server takes joining ones. `api`: it is up. The last one need not be waited
+    for.
     """
 
     joining: Sequence[Node]
@@ -196,7 +202,7 @@ class Joins:
         involved = (node.name, *self.involved)
         started = _ids.start(node.name)
         if self.order is JoinOrder.SERIAL:
-            return AwaitJoined(node=node, involved=involved, needs=frozenset({started, self.api}))
+            return AwaitJoined(node=node, involved=involved, needs=frozenset({started}))
         return Promote(node=node, server=self.server, involved=involved, needs=frozenset({started}))
 
     def _settle(self, node: Node) -> ClusterTask:

@@ -1,6 +1,6 @@
 """The kubeconfig: read from the init server, made the user's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from k3dasync import kubeconfig
@@ -13,9 +13,17 @@ from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.undo import RemoveKubeconfigEntries, Undo
 
 
-async def read_kubeconfig(context: Context, server: str, involved: tuple[str, ...]) -> bytes:
+async def read_kubeconfig(
+    context: Context,
+    server: str,
+    involved: tuple[str, ...],
+    *,
+    on: str = "",
+    pauses: Iterable[float] = (),
+) -> bytes:
     """Return the file k3s writes; it appears about when the supervisor answers.
 
+    Told that *on* is waited for, or else the file; the *pauses* between two looks as for a poll.
     Raises NodeCrashed if an *involved* node keeps exiting before.
     """
     content = b""
@@ -29,8 +37,8 @@ async def read_kubeconfig(context: Context, server: str, involved: tuple[str, ..
         # k3s creates the file first and fills it then.
         return kubeconfig.is_complete(content)
 
-    waiting = context.waiting(f"{KUBECONFIG_PATH} in {server}", involved)
-    await context.watch.poll(is_there, involved=involved, waiting=waiting)
+    waiting = context.waiting(on or f"{KUBECONFIG_PATH} in {server}", involved)
+    await context.watch.poll(is_there, involved=involved, waiting=waiting, eager=pauses)
     return content
 
 

@@ -89,7 +89,7 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
     )
     joining = cluster.servers[1:]
     are_gated = bool(joining) and not cluster.has_external_datastore
-    if cluster.wait is not WaitLevel.NONE or (are_gated and _watches_nodes(cluster)):
+    if cluster.wait is not WaitLevel.NONE or (are_gated and cluster.join is JoinOrder.SERIAL):
         yield AwaitApi(
             api=cluster.api,
             cluster=cluster.name,
@@ -100,11 +100,6 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
     yield from _joins(cluster, joining).tasks() if are_gated else _starts(joining)
     for node in cluster.servers:
         yield from _node.ready(cluster, node)
-
-
-def _watches_nodes(cluster: Cluster) -> bool:
-    """Say whether joins need the Nodes: where etcd cannot be reached, each waits for the last."""
-    return cluster.join is JoinOrder.SERIAL or len(cluster.servers) > 2
 
 
 def _starts(servers: tuple[Node, ...]) -> Iterator[ClusterTask]:

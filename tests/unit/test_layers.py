@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "grammar",
         "kubernetes",
         "etcd",
+        "adaptive",
         "addresses",
         "fixes",
     },
