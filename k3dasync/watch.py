@@ -274,7 +274,7 @@ class ClusterWatch:
                 exits.is_killed = True
             case "start":
                 exits.begin()
-            case "die" if exits.is_killed:  # and then its restart policy does not count
+            case "die" if exits.is_killed:  # then its restart policy does not count (tried: 20.10)
                 self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":
                 exits.count += 1
