@@ -20,7 +20,7 @@ K3dAsyncError                                               exit 1
 │   └── ClaimLost        only the engine can grant it, and it did not
 │       ├── SubnetTaken · PortTaken · AddressTaken · AddressesUnsupported
 ├── KubernetesError      the cluster's API said no          exit 1
-├── NodeCrashed          a node's container keeps exiting   exit 1
+├── NodeCrashed · NodeStuck · DiskPressure   all of node_errors.py
 ├── NodeGone             somebody else ended a node         exit 1
 ├── TaskFailed           one task of a run failed           the cause's
 ├── DeadlineExceeded                                        exit 124
@@ -43,6 +43,10 @@ class K3dAsyncError(Exception):
     code = "ERROR"
     remedy = "See what the error says."
     """What to do about it, for docs/errors.md."""
+    hint: str | None = None
+    """What to do about this very case, in one line, if that is known; for events."""
+    log: tuple[str, ...] = ()
+    """The last useful lines of a node's log, the fatal one first."""
 
 
 class SpecError(K3dAsyncError):
@@ -300,26 +304,6 @@ class KubernetesError(K3dAsyncError):
     remedy = "Look at the servers' logs."
 
 
-class NodeCrashed(K3dAsyncError):
-    """A node's container keeps exiting."""
-
-    code = "NODE_CRASHLOOP"
-    remedy = "The last words of the node say why; often a `--k3s-arg`."
-
-    def __init__(
-        self, node: str, *, exits: int, exit_code: int, oom: bool, log: Sequence[str]
-    ) -> None:
-        self.node = node
-        if oom:
-            self.code = "NODE_OOM"
-        elif any("address already in use" in line for line in log):
-            self.code = "PORT_IN_USE"  # of the engine's host, which its network shares
-        how = "was killed for want of memory" if oom else f"exited with code {exit_code}"
-        times = "" if exits == 1 else f" {exits} times"
-        tail = "".join(f"\n    {line}" for line in log)
-        super().__init__(f"node {node} {how}{times}" + (f"; its last words:{tail}" if tail else ""))
-
-
 class NodeGone(K3dAsyncError):
     """A node's container was stopped or removed, and not by us."""
 
@@ -338,6 +322,7 @@ class TaskFailed(K3dAsyncError):
         self.task, self.cause = task, cause
         if isinstance(cause, K3dAsyncError):
             self.exit_code, self.code = cause.exit_code, cause.code
+            self.hint, self.log = cause.hint, cause.log
             super().__init__(f"{task}: {cause}")
         else:
             super().__init__(f"{task}: {type(cause).__name__}: {cause}")
@@ -350,7 +335,8 @@ class DeadlineExceeded(K3dAsyncError):
     code = "DEADLINE_EXCEEDED"
     remedy = "Raise `--timeout`; the error names what was missing."
 
-    def __init__(self, seconds: float, waiting: Sequence[str]) -> None:
+    def __init__(self, seconds: float, waiting: Sequence[str], *, code: str = code) -> None:
+        self.code = code
         what = "; ".join(waiting) or "nothing had begun"
         super().__init__(f"not done after {seconds:g} s; still to be done: {what}")
 

@@ -13,7 +13,7 @@ from k3dasync.errors import JournalError
 from k3dasync.graph import TaskId
 from k3dasync.undo import NOTHING, Undo
 
-SCHEMA = "k3dasync.events/1.1"
+SCHEMA = "k3dasync.events/1.2"
 """Raised in its minor part when something is added, in its major part when a meaning changes."""
 
 
@@ -126,10 +126,15 @@ class TaskDone(TaskEnd, frozen=True, kw_only=True, tag="task_done"):
 
 
 class TaskFailed(TaskEnd, frozen=True, kw_only=True, tag="task_failed"):
-    """The task could not; `code` is from the stable list in the documentation."""
+    """The task could not; `code` is from the stable list in the documentation.
+
+    `hint`: what to do, in one line; `log`: the last useful lines of a node's, the fatal one first.
+    """
 
     code: str
     error: str
+    hint: str | None = None
+    log: tuple[str, ...] = ()
 
 
 class TaskCancelled(TaskEnd, frozen=True, kw_only=True, tag="task_cancelled"):
@@ -181,7 +186,7 @@ class RunDone(Event, frozen=True, kw_only=True, tag="run_done"):
 class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
     """Last line of a run that did not; `left` names what it could not take back.
 
-    `rolled_back` is false if the user wanted everything kept.
+    `rolled_back` is false if the user wanted everything kept; `hint` and `log` as in `task_failed`.
     """
 
     seconds: float
@@ -190,6 +195,8 @@ class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
     rolled_back: bool
     critical_path: tuple[TaskId, ...] = ()
     left: tuple[str, ...] = ()
+    hint: str | None = None
+    log: tuple[str, ...] = ()
 
 
 TaskEnded = TaskDone | TaskFailed | TaskCancelled

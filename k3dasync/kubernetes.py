@@ -26,12 +26,14 @@ class NodeStatus:
     """A Node object: is it Ready, and if not, the reason the API gives.
 
     `heard` is when the node has last said so, in seconds since 1970 by its own clock, in whole
-    ones; None if that is not known.
+    ones; None if that is not known. `disk_pressure` is the message of that condition while it
+    holds: the kubelet takes no pods then, and evicts those which it has; empty if it does not.
     """
 
     name: str
     is_ready: bool
     reason: str = ""
+    disk_pressure: str = ""
     heard: float | None = field(default=None, compare=False)
 
 
@@ -92,16 +94,22 @@ def credentials_of(kubeconfig: Mapping[str, Any]) -> Credentials:
 
 def node_status(node: Mapping[str, Any]) -> NodeStatus:
     """Read one Node object of the API."""
-    conditions = node.get("status", {}).get("conditions") or []
-    ready: Mapping[str, Any] = next(
-        (entry for entry in conditions if entry.get("type") == "Ready"), {}
-    )
+    conditions = {
+        str(entry.get("type")): entry for entry in node.get("status", {}).get("conditions") or []
+    }
+    ready: Mapping[str, Any] = conditions.get("Ready", {})
+    pressure: Mapping[str, Any] = conditions.get("DiskPressure", {})
     return NodeStatus(
         name=str(node["metadata"]["name"]),
         is_ready=ready.get("status") == "True",
-        reason=str(ready.get("message") or ready.get("reason") or ""),
+        reason=_why(ready),
+        disk_pressure=_why(pressure) if pressure.get("status") == "True" else "",
         heard=_seconds(str(ready.get("lastHeartbeatTime") or "")),
     )
+
+
+def _why(condition: Mapping[str, Any]) -> str:
+    return str(condition.get("message") or condition.get("reason") or "")
 
 
 def _seconds(timestamp: str) -> float | None:

@@ -3,13 +3,12 @@
 One stream of container events and one watch on the Node objects serve a whole run; so does one
 on each other kind of object that somebody asks for. Tasks wait here, and a node that keeps
 exiting fails whoever waits for it, with its last words; so does one that somebody else has stopped
-or removed.
+or removed, one that cannot join (see `stalls`), and an engine that stays away.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from math import inf
@@ -17,49 +16,35 @@ from typing import TypeVar
 
 import anyio
 
+from k3dasync import diagnosis
 from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
-from k3dasync.errors import K3dAsyncError, NodeCrashed, NodeGone
+from k3dasync.errors import EngineUnavailable, K3dAsyncError, NodeGone
+from k3dasync.exits import KILLED, Exits
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
 from k3dasync.masks import MASK
+from k3dasync.node_errors import NodeCrashed, NodeStuck
 from k3dasync.runtime import ContainerEvent, Runtime, Status
+from k3dasync.stalls import FIRST_LOOK, Stalls
 from k3dasync.workloads import Kind, Workloads
 
 SnapshotT = TypeVar("SnapshotT")
 
-CRASH_LIMIT = 3
-"""Exits of one container that are no accident any more: the engine's restart policy brings it
-back after 0.1, 0.2 and 0.4 s, so this takes about a second."""
-JOINER_CRASH_LIMIT = 8
-"""Older k3s exits when etcd refuses it as a member, and comes back by itself: up to 5 times with
-two joiners at once. Joins are gated here, so this is hardly ever reached."""
-_REFUSAL = "etcdserver: "
-"""How etcd's refusals begin in k3s's fatal line: `too many learner members in cluster`, `unhealthy
-cluster`. Whatever else makes a joiner exit will not pass."""
 SETTLED_AFTER = 10.0
 """Seconds without an exit that are no crash-loop: the engine's own rule, after which its restart
 policy begins with the shortest delay again (moby, restartmanager). A k3s that cannot start exits
 within a fraction of that."""
-LAST_WORDS = 5
-"""Log lines of a crashed node that go into the error."""
+CRASH_TAIL = 40
+"""Log lines that are read of a crashed node: k3s's fatal line is the last but its children's."""
+ENGINE_AWAY = 15.0
+"""Seconds without an engine after which it counts as gone. One that restarts while containers live
+on (`live-restore`) is away for some seconds, and longer with many containers; nobody waits longer
+without being told, and nothing can be waited for without it."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
 """Between two probes of a port, for which no event exists: a probe costs 2-4 ms of CPU, so at
 the longest pause this is 4 % of a core, and adds at most 0.1 s to a start of several seconds."""
 RECONNECT_PAUSE = 0.25
 """Before a broken stream is opened again: shorter than anybody notices, long enough for an engine
 or API that is restarting not to be hammered."""
-
-
-@dataclass(slots=True)
-class _Exits:
-    count: int = 0
-    exit_code: int = 0
-    is_oom: bool = False
-    is_killed: bool = False
-    running_since: float | None = None
-
-
-def _never() -> float:
-    return inf
 
 
 class ClusterWatch:
@@ -74,21 +59,28 @@ class ClusterWatch:
         port: int,
         run: str,
         joiners: Collection[str] = (),
+        agents: Collection[str] = (),
         secrets: Collection[str] = (),
     ) -> None:
         self._runtime, self._connect = runtime, kubernetes
         self._host, self._port, self._run = host, port, run
-        self._joiners = frozenset(joiners)
+        self._joiners, self._agents = frozenset(joiners), frozenset(agents)
         # The longest first: one may be a part of another.
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
-        self._exits: dict[str, _Exits] = {}
-        self._lost: dict[str, NodeCrashed | NodeGone] = {}
+        self._exits: dict[str, Exits] = {}
+        self._lost: dict[str, NodeCrashed | NodeGone | NodeStuck] = {}
+        self._stalls = Stalls(
+            runtime, mask=self._without_secrets, is_server_up=self._supervisor_answers
+        )
+        self._away_since: float | None = None
+        self._away: EngineUnavailable | None = None
         self._told: set[str] = set()
         self._waiting: Counter[str] = Counter()
         self._nodes: Nodes = {}
         self._workloads: dict[Kind, Workloads] = {}
         self._wanted = {kind: anyio.Event() for kind in Kind}
         self._credentials: Credentials | None = None
+        self._authenticated_at = -inf
         self._has_credentials = anyio.Event()
         self._changed = anyio.Event()
 
@@ -96,6 +88,7 @@ class ClusterWatch:
         """Keep what is known up to date until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._follow_containers)
+            group.start_soon(self._follow_stalls)
             group.start_soon(self._follow_nodes)
             for kind in Kind:
                 group.start_soon(self._follow_workloads, kind)
@@ -103,6 +96,7 @@ class ClusterWatch:
     def authenticate(self, credentials: Credentials) -> None:
         """Let the Node objects be followed from now on."""
         self._credentials = credentials
+        self._authenticated_at = anyio.current_time()
         self._has_credentials.set()
 
     def node(self, name: str) -> NodeStatus | None:
@@ -131,11 +125,16 @@ class ClusterWatch:
         return "; ".join((on, *self._troubles(names)))
 
     def _troubles(self, names: Collection[str]) -> Iterator[str]:
+        if self._away_since is not None:
+            yield "the engine does not answer"
         for name in names:
             exits = self._exits.get(name)
-            if exits is not None and exits.count and exits.running_since is None:
-                times = "once" if exits.count == 1 else f"{exits.count} times"
-                yield f"{name} is restarting, exited {times}, last with code {exits.exit_code}"
+            if exits is None:
+                continue
+            yield from exits.troubles(name)
+            since = self._stalled_since(name)
+            if since is not None and (said := self._stalls.said(name, since)):
+                yield f"{name} says: {said}"
 
     async def until(
         self,
@@ -143,14 +142,15 @@ class ClusterWatch:
         *,
         involved: Collection[str],
         waiting: Callable[[], None],
-        again: Callable[[], float] = _never,
+        again: Callable[[], float] = lambda: inf,
     ) -> None:
         """Return when *condition* holds; ask it again at each change, and tell *waiting*.
 
         Without a change it is asked at the time that *again* returns: for what becomes true by
         nothing happening.
 
-        Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
+        Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more,
+        NodeStuck if it will never join, EngineUnavailable if the engine has gone.
         """
         with self._involving(involved):
             while True:
@@ -174,7 +174,8 @@ class ClusterWatch:
 
         Between two probes pass the *eager* pauses, in seconds, and then the usual ones.
 
-        Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more.
+        Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more,
+        NodeStuck if it will never join, EngineUnavailable if the engine has gone.
         """
         pauses = chain(eager, _growing())
         with self._involving(involved):
@@ -194,12 +195,15 @@ class ClusterWatch:
             self._waiting.subtract(names)
 
     def raise_if_any_lost(self) -> None:
-        """Raise NodeCrashed or NodeGone if a node was lost while nobody waited for it."""
+        """Raise what `until` raises if a node was lost while nobody waited for it."""
         self._raise_if_lost(self._lost)
 
     def _raise_if_lost(self, involved: Collection[str]) -> None:
         # One task tells of it, the others are cancelled then: its own, or if nobody waits for the
         # node any more, whichever waits for another one.
+        if self._away is not None and "" not in self._told:
+            self._told.add("")
+            raise self._away
         for name, error in self._lost.items():
             is_concerned = name in involved or not self._waiting[name]
             if is_concerned and name not in self._told:
@@ -215,11 +219,27 @@ class ClusterWatch:
             try:
                 async with self._runtime.container_events({LABEL_RUN: self._run}) as stream:
                     await self._catch_up()
+                    if self._away_since is not None:
+                        self._away_since = None
+                        self._tell()
                     async for event in stream:
                         await self._note(event)
+            except EngineUnavailable as error:
+                self._note_away(error)
             except K3dAsyncError:
                 pass  # asked again below: the end of a stream proves nothing, nor does its failure
             await anyio.sleep(RECONNECT_PAUSE)
+
+    def _note_away(self, error: EngineUnavailable) -> None:
+        now = anyio.current_time()
+        if self._away_since is None:
+            self._away_since = now
+        elif now - self._away_since < ENGINE_AWAY:
+            return
+        else:
+            words = f"the engine has not answered for {ENGINE_AWAY:g} s: {error}"
+            self._away = EngineUnavailable(words)
+        self._tell()
 
     async def _catch_up(self) -> None:
         """Find out what happened while no stream was open."""
@@ -229,28 +249,32 @@ class ClusterWatch:
         for state in found:
             if state.labels.get(LABEL_ROLE) in set(Role):
                 detail = await self._runtime.inspect_container(state.name)
-                exits = self._exits.setdefault(state.name, _Exits())
+                exits = self._exits.setdefault(state.name, Exits())
                 if state.status is not Status.RUNNING:
                     exits.running_since = None
                 elif exits.running_since is None or detail.restarts > exits.count:
-                    exits.running_since = anyio.current_time()  # at least since now
+                    exits.begin()  # at least since now
                 if detail.restarts > exits.count:
                     exits.count, exits.exit_code = detail.restarts, detail.exit_code
+                    exits.is_oom = exits.is_oom or detail.oom_killed
                     await self._judge(state.name, exits)
                 if state.status is Status.EXITED:  # one that the engine brings back is restarting
                     self._lose(state.name, NodeGone(state.name, "stopped"))
 
     async def _note(self, event: ContainerEvent) -> None:
-        exits = self._exits.setdefault(event.name, _Exits())
+        exits = self._exits.setdefault(event.name, Exits())
         match event.action:
-            case "oom":
+            case "oom":  # of any process in it: told before the container ends, or without that
                 exits.is_oom = True
-            case "kill":  # the engine sends a signal for somebody; we never ask it to
+            case "health_status: unhealthy":  # readiness is the API's, so this is only told
+                exits.is_unhealthy = True
+            case "health_status: healthy":
+                exits.is_unhealthy = False
+            case "kill":  # a signal that somebody sends; ours, which lets nginx reload, too
                 exits.is_killed = True
             case "start":
-                exits.is_killed = False
-                exits.running_since = anyio.current_time()
-            case "die" if exits.is_killed:  # and then its restart policy does not count
+                exits.begin()
+            case "die" if exits.is_killed:  # then its restart policy does not count (tried: 20.10)
                 self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":
                 exits.count += 1
@@ -263,34 +287,76 @@ class ClusterWatch:
                 return
         self._tell()
 
-    async def _judge(self, name: str, exits: _Exits) -> None:
-        if name in self._lost or (exits.count < CRASH_LIMIT and not exits.is_oom):
+    async def _judge(self, name: str, exits: Exits) -> None:
+        if exits.exit_code == KILLED and not exits.is_oom:
+            exits.is_oom = await self._was_out_of_memory(name)
+        if name in self._lost or not exits.are_suspect:
             return
         try:
-            log = await self._runtime.logs(name, tail=40)
+            log = await self._runtime.logs(name, tail=CRASH_TAIL)
         except K3dAsyncError:
             log = ()
-        words = last_words(log)
-        is_refused = name in self._joiners and any(_REFUSAL in line for line in words)
-        if is_refused and exits.count < JOINER_CRASH_LIMIT and not exits.is_oom:
-            return
-        error = NodeCrashed(
-            name,
-            exits=exits.count,
-            exit_code=exits.exit_code,
-            oom=exits.is_oom,
-            log=[self._without_secrets(line) for line in words],
-        )
-        self._lose(name, error)
+        words = [self._without_secrets(line) for line in diagnosis.last_words(log)]
+        is_refused = name in self._joiners and diagnosis.is_refusal_of_etcd(words)
+        if not (is_refused and exits.may_pass):
+            self._lose(name, exits.crash(name, words))
+
+    async def _was_out_of_memory(self, name: str) -> bool:
+        """Ask the engine: its event of that may be late, or have been missed."""
+        try:
+            return (await self._runtime.inspect_container(name)).oom_killed
+        except K3dAsyncError:
+            return False
 
     def _without_secrets(self, line: str) -> str:
         for secret in self._secrets:
             line = line.replace(secret, MASK)
         return line
 
-    def _lose(self, name: str, error: NodeCrashed | NodeGone) -> None:
+    def _lose(self, name: str, error: NodeCrashed | NodeGone | NodeStuck) -> None:
         self._lost.setdefault(name, error)
         self._tell()
+
+    async def _follow_stalls(self) -> None:
+        """Look at nodes that have not registered in time, as long as somebody waits for them."""
+        while True:
+            now = anyio.current_time()
+            suspects = {name: self._stalls.due(name, since) for name, since in self._suspects()}
+            due = [name for name, moment in suspects.items() if moment <= now]
+            waited_for = [name for name in due if self._waiting[name]]
+            for name in waited_for:
+                await self._look(name, now)
+            if not waited_for:
+                moments = (now + FIRST_LOOK if name in due else suspects[name] for name in suspects)
+                with anyio.CancelScope(deadline=min(moments, default=inf)):
+                    await self._changed.wait()
+
+    def _suspects(self) -> Iterator[tuple[str, float]]:
+        """Yield the nodes which run and have not joined yet, and since when they run."""
+        for name in (*self._joiners, *self._agents):
+            since = self._stalled_since(name)
+            if since is not None and name not in self._lost:
+                yield name, since
+
+    def _stalled_since(self, name: str) -> float | None:
+        """Return since when a node runs without being registered, or the API with it, if later."""
+        since = self.running_since(name)
+        if since is None or name in self._nodes:
+            return None
+        return max(since, self._authenticated_at)
+
+    async def _look(self, name: str, now: float) -> None:
+        since = self._stalled_since(name)
+        if since is None:
+            return
+        error = await self._stalls.look(name, since, now)
+        if error is not None and self._stalled_since(name) == since:
+            self._lose(name, error)
+        self._tell()
+
+    async def _supervisor_answers(self) -> bool:
+        async with self._connect(self._host, self._port, None) as kubernetes:
+            return await kubernetes.supervisor_answers()
 
     async def _follow_nodes(self) -> None:
         await self._has_credentials.wait()
@@ -332,14 +398,3 @@ def _growing() -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-def last_words(log: Collection[str]) -> tuple[str, ...]:
-    """Return what matters most of a crashed node's log: its fatal line, else the last lines.
-
-    k3s says `level=fatal`; a registry that does not reach the one it hands on ends in Go's panic,
-    whose words stand before a page of calls.
-    """
-    lines = [line.rstrip() for line in log if line.strip()]
-    fatal = [line for line in lines if "level=fatal" in line or line.startswith("panic: ")]
-    return tuple(fatal[-1:] or lines[-LAST_WORDS:])

@@ -232,7 +232,17 @@ func (c *config) readFaults(env lookup) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", variable, err)
 		}
+		for i := range list {
+			list[i].says = envOr(env, "STANDIN_SAYS", "")
+		}
 		c.faults.list = append(c.faults.list, list...)
+	}
+	if pattern := envOr(env, "STANDIN_DISK_PRESSURE", ""); pattern != "" {
+		matched, err := matchNode(pattern, c.nodeName)
+		if err != nil {
+			return fmt.Errorf("STANDIN_DISK_PRESSURE: %w", err)
+		}
+		c.faults.diskFull = matched
 	}
 	if pattern := envOr(env, "STANDIN_NEVER_READY", ""); pattern != "" {
 		matched, err := matchNode(pattern, c.nodeName)

@@ -31,12 +31,14 @@ type fault struct {
 	stage string
 	node  string // glob or suffix; empty matches every node
 	times int    // how often over restarts; 0 is always
+	says  string // a crash's fatal line; empty: that it was ordered
 }
 
 // faults are the failures that concern this node.
 type faults struct {
 	list       []fault
 	neverReady bool
+	diskFull   bool   // reports DiskPressure
 	countDir   string // survives restarts, so that times can be counted
 }
 
@@ -127,6 +129,9 @@ func (f *faults) due(order fault) bool {
 func (f fault) carryOut() {
 	switch f.kind {
 	case "crash":
+		if f.says != "" {
+			fatal(errors.New(f.says))
+		}
 		fatal(fmt.Errorf("stand-in: crash ordered at stage %s", f.stage))
 	case "hang":
 		logf(levelWarn, "stand-in: hang ordered at stage %s", f.stage)

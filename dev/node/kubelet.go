@@ -154,6 +154,7 @@ func (k *kubelet) describe(ready bool) registration {
 	return registration{
 		Name: k.cfg.nodeName, IP: k.cfg.nodeIP, Role: k.cfg.role, Etcd: k.etcd, Labels: k.cfg.nodeLabels, Taints: k.cfg.nodeTaints,
 		Version: k.cfg.version, Kernel: kernelVersion(), MemoryKB: memoryKB(), CPUs: runtime.NumCPU(), Ready: ready,
+		DiskPressure: k.cfg.faults.diskFull,
 	}
 }
 

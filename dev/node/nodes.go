@@ -24,6 +24,8 @@ type registration struct {
 	MemoryKB int64    `json:"memoryKB"`
 	CPUs     int      `json:"cpus"`
 	Ready    bool     `json:"ready"`
+
+	DiskPressure bool `json:"diskPressure"`
 }
 
 // nodes keeps the Node objects: what kubelets, k3s's node controllers and the
@@ -102,7 +104,24 @@ func describeNode(o object, reg registration, cidr string) {
 	} {
 		setCondition(o, pressure[0], "False", "KubeletHasNo"+pressure[0], "kubelet has "+pressure[1])
 	}
+	if reg.DiskPressure {
+		setDiskPressure(o, spec)
+	}
 	setReady(o, reg.Ready)
+}
+
+// setDiskPressure does what kubelet and node controller do when the disk is
+// nearly full: the condition, and the taint that keeps pods away.
+func setDiskPressure(o, spec object) {
+	setCondition(o, "DiskPressure", "True", "KubeletHasDiskPressure", "kubelet has disk pressure")
+	const key = "node.kubernetes.io/disk-pressure"
+	taints, _ := spec["taints"].([]interface{})
+	for _, taint := range taints {
+		if known, ok := taint.(map[string]interface{}); ok && known["key"] == key {
+			return
+		}
+	}
+	spec["taints"] = append(taints, object{"key": key, "effect": "NoSchedule"})
 }
 
 func nodeLabels(reg registration) object {

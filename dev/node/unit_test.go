@@ -173,7 +173,7 @@ func environment(items ...string) lookup {
 
 func TestConfigRefuses(t *testing.T) {
 	for _, bad := range []string{"STANDIN_SCALE=fast", "STANDIN_SCALE=0", "STANDIN_TICK=-1", "STANDIN_READY=1", "STANDIN_CRASH=never", "STANDIN_CRASH=api:0",
-		"STANDIN_HANG=api@[", "STANDIN_OOM=", "STANDIN_SLOW=x@y", "STANDIN_DATASTORE=sqlite", "STANDIN_NEVER_READY=["} {
+		"STANDIN_HANG=api@[", "STANDIN_OOM=", "STANDIN_SLOW=x@y", "STANDIN_DATASTORE=sqlite", "STANDIN_NEVER_READY=[", "STANDIN_DISK_PRESSURE=["} {
 		_, err := loadConfig("server", nil, environment(bad))
 		if (err == nil) != strings.HasSuffix(bad, "=") {
 			t.Errorf("%s: %v", bad, err)
@@ -333,6 +333,35 @@ func TestConfigMapsOfManifests(t *testing.T) {
 		"kind: ConfigMap\nmetadata:\n  name: x\n  labels:\n    a: b\n", "[1, 2]"} {
 		if found, err := parseConfigMaps(bad); err == nil {
 			t.Errorf("%q was taken for %v", bad, found)
+		}
+	}
+}
+
+func TestDiskPressureIsAConditionAndATaint(t *testing.T) {
+	o := newObject("v1", "Node", "", "n1")
+	for i := 0; i < 2; i++ { // a node that restarts registers again
+		describeNode(o, registration{Name: "n1", Ready: true, DiskPressure: true, Taints: []string{"a=b:NoSchedule"}}, "10.42.0.0/24")
+	}
+	if c := condition(o, "DiskPressure"); c["status"] != "True" || c["message"] != "kubelet has disk pressure" {
+		t.Errorf("%v", c)
+	}
+	if c := condition(o, "Ready"); c["status"] != "True" {
+		t.Errorf("%v", c)
+	}
+	if taints := field(o, "spec", "taints").([]interface{}); len(taints) != 2 {
+		t.Errorf("%v", taints)
+	}
+}
+
+func TestACrashSaysWhatItIsToldTo(t *testing.T) {
+	env := environment("STANDIN_CRASH=start,api:2", "STANDIN_SAYS=no space left, on device")
+	cfg, err := loadConfig("server", nil, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range cfg.faults.list {
+		if f.says != "no space left, on device" {
+			t.Errorf("%+v", f)
 		}
 	}
 }

@@ -26,6 +26,7 @@ class Boot:
     def __init__(self, machine: Machine, container: Container) -> None:
         self.machine, self.container = machine, container
         self.name, self.latency = container.name, machine.latency.node
+        self._disk_pressure = ""
 
     @property
     def store(self) -> Datastore | None:
@@ -46,12 +47,16 @@ class Boot:
     @property
     def port(self) -> int:
         """Where k3s listens."""
-        words = iter(self.container.spec.command or ())
+        return int(self.option("--https-listen-port") or API_PORT)
+
+    def option(self, name: str) -> str:
+        """Return the last value of an option of k3s's; empty if it is not given."""
+        words, found = iter(self.container.spec.command or ()), ""
         for word in words:
-            option, _, value = word.partition("=")
-            if option == "--https-listen-port":
-                return int(value or next(words, "0"))
-        return API_PORT
+            option, has_value, value = word.partition("=")
+            if option == name:
+                found = value if has_value else next(words, "")
+        return found
 
     def listen(self) -> None:
         """Take the port; raises Exit if that is a port of the host and somebody has it."""
@@ -63,12 +68,14 @@ class Boot:
     @property
     def token(self) -> str:
         """The shared secret, without the hash of the authority that may stand before it."""
-        return self.container.env.get("K3S_TOKEN", "").rpartition("::server:")[2]
+        given = self.option("--token") or self.container.env.get("K3S_TOKEN", "")
+        return given.rpartition("::server:")[2]
 
     @property
     def target(self) -> str:
         """The host of the server to join; empty for the init server."""
-        return urlsplit(self.container.env.get("K3S_URL", "")).hostname or ""
+        url = self.option("--server") or self.container.env.get("K3S_URL", "")
+        return urlsplit(url).hostname or ""
 
     async def spend(self, cost: Cost) -> None:
         """Let a cost pass on the machine's cores."""
@@ -102,6 +109,8 @@ class Boot:
                 raise Exit(KILLED, is_oom=True)
             case NodeTrouble.STALL:
                 await anyio.sleep_forever()
+            case NodeTrouble.DISK_PRESSURE:
+                self._disk_pressure = fault.says
 
     def server(self) -> Container | None:
         """Return the running container that `K3S_URL` names, if there is one."""
@@ -142,11 +151,18 @@ class Boot:
                 await self.machine.changed.wait()
             await self.reach(Stage.REGISTERED)
             self.say(f'"Successfully registered node" node="{self.name}"')
-            store.report(self.name, is_ready=False, reason=NOT_READY, heard=self.now)
+            pressure = self._disk_pressure
+            store.report(
+                self.name,
+                is_ready=False,
+                reason=NOT_READY,
+                disk_pressure=pressure,
+                heard=self.now,
+            )
             await self.spend(ready)
             self.say(f"Node CIDR assigned for: {self.name}")
             await self.reach(Stage.READY)
-            store.report(self.name, is_ready=True, heard=self.now)
+            store.report(self.name, is_ready=True, disk_pressure=pressure, heard=self.now)
             await anyio.sleep_forever()
 
     @contextmanager

@@ -143,10 +143,18 @@ class Datastore:
         return self.passwords.setdefault(node, password) == password
 
     def report(
-        self, node: str, *, is_ready: bool, reason: str = "", heard: float | None = None
+        self,
+        node: str,
+        *,
+        is_ready: bool,
+        reason: str = "",
+        disk_pressure: str = "",
+        heard: float | None = None,
     ) -> None:
         """Set what a Node object says, and make it if it is not there."""
-        status = NodeStatus(name=node, is_ready=is_ready, reason=reason, heard=heard)
+        status = NodeStatus(
+            name=node, is_ready=is_ready, reason=reason, disk_pressure=disk_pressure, heard=heard
+        )
         if self.nodes.get(node) != status:
             self.nodes = {**self.nodes, node: status}
             self.tell()

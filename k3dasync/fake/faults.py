@@ -103,13 +103,15 @@ class NodeTrouble(StrEnum):
     CRASH = "crash"
     OOM = "oom"
     STALL = "stall"
+    DISK_PRESSURE = "disk pressure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFault:
     """Nodes whose name matches the glob *node* do not reach *stage*, the first *times* times.
 
-    None is for ever. A node that stalls before READY runs and is never ready.
+    None is for ever. A node that stalls before READY runs and is never ready; one with disk
+    pressure goes on, and its Node says so in the words of *says* from REGISTERED on.
     """
 
     node: str

@@ -83,6 +83,20 @@ class _Voice:
         self.queued += seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A task that was cut: what it waited for, and for how many seconds it had run."""
+
+    task: str
+    on: str = ""
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        took = "" if self.seconds is None else f"for {self.seconds:.1f} s"
+        details = "; ".join(filter(None, (self.on, took)))
+        return f"{self.task} ({details})" if details else self.task
+
+
 class Forward(Generic[StepT]):
     """One walk over one graph, with its events; *act* does one task.
 
@@ -101,7 +115,7 @@ class Forward(Generic[StepT]):
         self._started: set[TaskId] = set()
         self._began = emitter.now()
         self.ends: dict[TaskId, float] = {}
-        self.cut: list[str] = []
+        self.cut: list[Cut] = []
 
     async def walk(
         self,
@@ -147,12 +161,11 @@ class Forward(Generic[StepT]):
         try:
             yield voice
         except Exception as error:
-            code = error.code if isinstance(error, K3dAsyncError) else "INTERNAL"
-            text = str(error) or type(error).__name__
-            emitter.emit(events.TaskFailed, **self._end(voice, waited), code=code, error=text)
+            emitter.emit(events.TaskFailed, **self._end(voice, waited), **_failure(error))
             raise
         except BaseException:
-            self.cut.append(f"{task.id}" + (f" ({voice.on})" if voice.on else ""))
+            ran = self._emitter.now() - voice.started
+            self.cut.append(Cut(task=task.id, on=voice.on, seconds=ran))
             emitter.emit(events.TaskCancelled, **self._end(voice, waited))
             raise
         else:
@@ -175,7 +188,7 @@ class Forward(Generic[StepT]):
             self._emitter.emit(events.TaskSkipped, task=id, because=because)
         if skipped and not self.cut:
             # What was running then ended well, as a call to the engine does that is not cut.
-            self.cut.append(f"{skipped[0]} and {len(skipped) - 1} more had not begun")
+            self.cut.append(Cut(task=f"{skipped[0]} and {len(skipped) - 1} more had not begun"))
 
     async def _speak_up(self) -> None:
         """Say what is waited for whenever nothing else has been said for a while."""
@@ -191,3 +204,11 @@ class Forward(Generic[StepT]):
                 since = round(spoken - (voice.since or voice.started), 3)
                 on = voice.on or "the engine"
                 self._emitter.emit(events.TaskWaiting, task=id, on=on, since=since)
+
+
+def _failure(error: Exception) -> dict[str, object]:
+    """Return what an event says of a failure."""
+    text = str(error) or type(error).__name__
+    if not isinstance(error, K3dAsyncError):
+        return {"code": "INTERNAL", "error": text}
+    return {"code": error.code, "error": text, "hint": error.hint, "log": error.log}

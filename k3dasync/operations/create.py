@@ -14,7 +14,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import LABEL_RUN, Cluster, k3s_version
 from k3dasync.errors import (
     ClaimLost,
-    DeadlineExceeded,
+    EngineUnavailable,
     Interrupted,
     K3dAsyncError,
     PortTaken,
@@ -28,8 +28,9 @@ from k3dasync.node_files import with_contents
 from k3dasync.operations._backward import remaining, take_back
 from k3dasync.operations._choose import Refused, chosen_ports
 from k3dasync.operations._datastore import read_files
+from k3dasync.operations._deadline import deadline_exceeded
 from k3dasync.operations._decide import Decision, decide, neighbours
-from k3dasync.operations._forward import Forward
+from k3dasync.operations._forward import Cut, Forward
 from k3dasync.operations._observe import World, observe, refuse_if_taken
 from k3dasync.operations._ports import refuse_ports_in_use
 from k3dasync.operations._recover import Recovered, recover, rollback_command
@@ -157,7 +158,7 @@ class _Create:
         self._token = spec.token or new_token()
         # Once, whatever is planned how often: what is given as a pipe can be read but once.
         self._datastore_files = read_files(spec.datastore)
-        self._cut: list[str] = []
+        self._cut: list[Cut] = []
 
     async def perform(self, stop: Stop) -> Outputs:
         outputs: Outputs | None = None
@@ -175,7 +176,7 @@ class _Create:
             return outputs
         if failure is None:
             if deadline.cancelled_caught:
-                failure = DeadlineExceeded(self._spec.timeout or 0.0, self._cut)
+                failure = deadline_exceeded(self._spec.timeout, self._cut)
             else:
                 failure = Interrupted(stop.because or "stopped")
         raise await self._give_up(failure)
@@ -242,6 +243,7 @@ class _Create:
             port=cluster.api.port,
             run=self._run.id,
             joiners=[node.name for node in cluster.servers[1:]],
+            agents=[node.name for node in cluster.agents],
             secrets=cluster.secrets,
         )
 
@@ -309,12 +311,17 @@ class _Create:
             rolled_back=self._spec.rollback,
             critical_path=run.critical_path,
             left=left,
+            hint=failure.hint,
+            log=failure.log,
         )
         command = rollback_command(self._spec.name)
         if self._backend.is_rehearsal:
             failure.add_note("a rehearsal: nothing was made")
         elif not self._spec.rollback:
             failure.add_note(f"everything is kept as it is; remove it with: {command}")
+        elif left and failure.exit_code == EngineUnavailable.exit_code:
+            # That is why it is left, and what is to be mended first.
+            failure.add_note(f"left behind: {', '.join(left)}; finish with: {command}")
         elif left:
             incomplete = RollbackIncomplete(left, command)
             incomplete.__cause__ = failure

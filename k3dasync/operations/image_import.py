@@ -12,7 +12,6 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import Role
 from k3dasync.errors import (
     ClusterNotFound,
-    DeadlineExceeded,
     ImportFailed,
     Interrupted,
     K3dAsyncError,
@@ -22,6 +21,7 @@ from k3dasync.graph import Graph
 from k3dasync.image_archive import full_name
 from k3dasync.image_match import STDIN, match
 from k3dasync.journal import cluster_lock
+from k3dasync.operations._deadline import deadline_exceeded
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
 from k3dasync.operations._forward import Forward, planned
 from k3dasync.operations._run import Run, Stop, new_run_id
@@ -133,7 +133,7 @@ class _Import:
         if report is not None:
             return self._conclude(report)
         if deadline.cancelled_caught:
-            raise self._fail(DeadlineExceeded(seconds or 0.0, forward.cut))
+            raise self._fail(deadline_exceeded(seconds, forward.cut))
         raise self._fail(Interrupted(stop.because or "stopped"))
 
     async def _act(self, task: ImportTask, report: TaskReport) -> None:

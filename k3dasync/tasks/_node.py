@@ -8,6 +8,7 @@ from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cl
 from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import NodeStatus
+from k3dasync.node_errors import DiskPressure
 from k3dasync.runtime import NetworkState
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids
@@ -138,6 +139,7 @@ class AwaitReady:
 
         def is_ready() -> bool:
             status = current()
+            raise_if_full(status)
             return status is not None and status.is_ready
 
         def waiting() -> None:
@@ -157,6 +159,15 @@ async def _started(context: Context, name: str) -> float:
     except NotFound as error:
         raise NodeGone(name, "removed") from error
     return float(int(datetime.fromisoformat(said).timestamp()))
+
+
+def raise_if_full(status: NodeStatus | None) -> None:
+    """Raise DiskPressure if the node takes no pods for want of room: that does not pass by itself.
+
+    For whoever waits for nodes. It may be Ready all the same.
+    """
+    if status is not None and status.disk_pressure:
+        raise DiskPressure(status.name, status.disk_pressure)
 
 
 def what_node_lacks(status: NodeStatus | None) -> str:

@@ -79,7 +79,9 @@ class AwaitQuorum:
         )
 
     def _lacking(self, watch: ClusterWatch) -> list[str]:
-        """Return what is to come, in words."""
+        """Return what is to come, in words; raises DiskPressure if one of them is full."""
+        for name in self.servers:
+            _node.raise_if_full(watch.node(name))
         ready = ready_servers(watch, self.servers)
         rest = [name for name in self.servers if name not in ready]
         if len(ready) < self._majority:

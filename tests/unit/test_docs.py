@@ -13,6 +13,7 @@ import pytest
 import k3dasync.etcd
 import k3dasync.kubeconfig  # noqa: F401 - both define errors
 from k3dasync import events
+from k3dasync.diagnosis import CAUSES
 from k3dasync.errors import K3dAsyncError
 from k3dasync.images import LOADBALANCER
 from k3dasync.tasks import _ids
@@ -72,7 +73,8 @@ def test_every_code_is_described() -> None:
     """A program that reads `code` finds each one in the document."""
     codes = {error.code for error in all_errors() if error.__module__.startswith("k3dasync")}
     sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    codes |= set(re.findall(r'\bcode ?= ?"([A-Z_]+)"', sources)) | {events.ABANDONED}
+    codes |= set(re.findall(r'\bcode"?(?: =|[:=]) ?"([A-Z_]+)"', sources)) | {events.ABANDONED}
+    codes |= {cause.code for cause in CAUSES}
     codes |= set(re.findall(r'else "([A-Z_]+)"', sources))
 
     assert {"INTERNAL", "ABANDONED", "NODE_OOM"} <= codes

@@ -11,8 +11,8 @@ import k3dasync
 ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"__init__", "errors", "images", "workloads"},
-    {"invalid"},
+    {"__init__", "errors", "images", "workloads", "diagnosis"},
+    {"invalid", "node_errors"},
     {
         "masks",
         "streams",
@@ -34,7 +34,17 @@ LAYERS: list[set[str]] = [
         "fixes",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
-    {"limits", "entrypoint", "nginx", "backend", "cluster", "image_match", "etcd_grpc"},
+    {
+        "limits",
+        "entrypoint",
+        "nginx",
+        "backend",
+        "cluster",
+        "image_match",
+        "etcd_grpc",
+        "stalls",
+        "exits",
+    },
     {
         "resolve",
         "config",

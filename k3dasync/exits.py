@@ -1,0 +1,60 @@
+"""What is known of one container's life: how often it has exited, what is the matter with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from k3dasync import diagnosis
+from k3dasync.node_errors import NodeCrashed
+
+CRASH_LIMIT = 3
+"""Exits of one container that are no accident any more: the engine's restart policy brings it
+back after 0.1, 0.2 and 0.4 s, so this takes about a second."""
+JOINER_CRASH_LIMIT = 8
+"""Older k3s exits when etcd refuses it as a member, and comes back by itself: up to 5 times with
+two joiners at once. Joins are gated here, so this is hardly ever reached."""
+KILLED = 137
+"""The exit code of a process that SIGKILL has ended: the kernel's, for want of memory, or ours."""
+
+
+@dataclass(slots=True)
+class Exits:
+    """The exits of one container, and what its present life is like."""
+
+    count: int = 0
+    exit_code: int = 0
+    is_oom: bool = False
+    is_killed: bool = False
+    is_unhealthy: bool = False
+    running_since: float | None = None
+
+    def begin(self) -> None:
+        """Note that a new life begins: what was said of the last one is over."""
+        self.is_oom = self.is_killed = self.is_unhealthy = False
+        self.running_since = anyio.current_time()
+
+    @property
+    def are_suspect(self) -> bool:
+        """Whether that is a crash-loop, if it is not etcd that refuses."""
+        return self.count >= CRASH_LIMIT or self.is_oom
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether that may pass, if etcd refuses."""
+        return self.count < JOINER_CRASH_LIMIT and not self.is_oom
+
+    def crash(self, name: str, words: Sequence[str]) -> NodeCrashed:
+        """Return the error of a container that crash-loops, with its last words."""
+        cause = diagnosis.of_crash(words, oom=self.is_oom)
+        return NodeCrashed(name, exits=self.count, exit_code=self.exit_code, cause=cause, log=words)
+
+    def troubles(self, name: str) -> Iterator[str]:
+        """Yield what is the matter, for whoever waits for the container."""
+        if self.count and self.running_since is None:
+            times = "once" if self.count == 1 else f"{self.count} times"
+            yield f"{name} is restarting, exited {times}, last with code {self.exit_code}"
+        if self.is_oom and self.running_since is not None:
+            yield f"{name} has run out of memory"
+        if self.is_unhealthy:
+            yield f"{name} is unhealthy, says its image's health check"
