@@ -223,22 +223,35 @@ class ChannelError(K3dAsyncError):
 
 
 class EngineError(K3dAsyncError):
-    """The container engine refused: operation, resource and its own words."""
+    """The container engine refused: operation, resource and its own words.
+
+    `status` is HTTP's, 0 if there was no answer.
+    """
 
     code = "ENGINE_ERROR"
     remedy = "The engine's words say what it needs."
 
-    def __init__(self, operation: str, resource: str, words: str, *, hint: str = "") -> None:
+    def __init__(
+        self, operation: str, resource: str, words: str, *, hint: str = "", status: int = 0
+    ) -> None:
         self.operation, self.resource, self.words = operation, resource, words
+        self.status = status
         super().__init__(f"cannot {operation} {resource}: {words}" + (f"; {hint}" if hint else ""))
 
 
 class EngineUnavailable(K3dAsyncError):
-    """No container engine answers."""
+    """No container engine answers.
+
+    It *is passing* if the engine has answered before, so that it may be restarting.
+    """
 
     exit_code = 69
     code = "ENGINE_UNAVAILABLE"
     remedy = "Start the engine, or set `DOCKER_HOST`."
+
+    def __init__(self, text: str, *, is_passing: bool = False) -> None:
+        self.is_passing = is_passing
+        super().__init__(text)
 
 
 class NotFound(EngineError):

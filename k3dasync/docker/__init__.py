@@ -27,9 +27,10 @@ async def backend() -> AsyncIterator[Backend]:
 def backend_of(runtime: "DockerRuntime") -> Backend:
     """Return an engine that is connected already, with the APIs and etcds of its clusters."""
     from k3dasync import etcd_reach, kubernetes_http
+    from k3dasync.retrying import Retrying
 
     return Backend(
-        runtime=runtime,
+        runtime=Retrying(runtime),
         kubernetes=kubernetes_http.connect,
         etcd=partial(etcd_reach.connect, runtime),
     )

@@ -68,7 +68,8 @@ class Connection:
     def _lost(self, operation: str, resource: str, reason: str) -> EngineUnavailable:
         return EngineUnavailable(
             f"cannot {operation} {resource}: the container engine at {self.endpoint.shown} "
-            f"is gone: {reason}; check that it runs, then repeat"
+            f"is gone: {reason}; check that it runs, then repeat",
+            is_passing=True,
         )
 
     @asynccontextmanager

@@ -89,4 +89,4 @@ async def pulled(
     except ImageUnavailable:
         raise
     except EngineError as error:
-        raise pull.pull_error(image, error.words) from error
+        raise pull.pull_error(image, error.words, error.status) from error

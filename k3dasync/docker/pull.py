@@ -46,9 +46,10 @@ _PULL_HINTS: Sequence[tuple[tuple[str, ...], str]] = (
 )
 
 
-def pull_error(image: str, words: str) -> ImageUnavailable:
+def pull_error(image: str, words: str, status: int = 0) -> ImageUnavailable:
     """Return the error for a pull that failed, with what to do about it."""
     text = one_line(words)
     lower = text.lower()
     hints = (hint for needles, hint in _PULL_HINTS if any(needle in lower for needle in needles))
-    return ImageUnavailable("pull", f"image {image}", text, hint=next(hints, ""))
+    hint = next(hints, "")
+    return ImageUnavailable("pull", f"image {image}", text, hint=hint, status=status)

@@ -341,7 +341,8 @@ def engine_error(operation: str, resource: str, status: int, words: str) -> Engi
     text = one_line(words) or f"status {status}"
     lower = text.lower()
     kind = next((kind for needle, kind in _REFUSALS if needle in lower), None)
-    return (kind or _STATUS_REFUSALS.get(status, EngineError))(operation, resource, text)
+    known = kind or _STATUS_REFUSALS.get(status, EngineError)
+    return known(operation, resource, text, status=status)
 
 
 NEWEST_API = (1, 51)

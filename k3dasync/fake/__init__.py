@@ -25,6 +25,7 @@ from k3dasync.fake.kubernetes import Connector, FakeKubernetes
 from k3dasync.fake.latency import Cost, EngineLatency, Latency, NodeLatency
 from k3dasync.fake.state import Snapshot
 from k3dasync.invalid import InvalidSetting
+from k3dasync.retrying import Retrying
 
 __all__ = [
     "Call",
@@ -76,7 +77,7 @@ async def backend() -> AsyncIterator[Backend]:
 def backend_of(runtime: FakeRuntime, *, is_rehearsal: bool = False) -> Backend:
     """Return a fake engine that is open already, with the APIs and etcds of its clusters."""
     return Backend(
-        runtime=runtime,
+        runtime=Retrying(runtime),
         kubernetes=Connector(runtime),
         etcd=EtcdConnector(runtime),
         is_rehearsal=is_rehearsal,

@@ -16,6 +16,7 @@ from k3dasync.errors import K3dAsyncError, TaskFailed
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.graph import Graph, Identified, TaskId
 from k3dasync.limits import on_queued, urgency
+from k3dasync.retrying import on_retry
 from k3dasync.scheduler import Report, walk
 from k3dasync.tasks import TaskReport
 from k3dasync.undo import Undo
@@ -78,6 +79,11 @@ class _Voice:
         if on != self.on:
             self.on, self.since = on, self.emitter.now()
             self.emitter.emit(events.TaskWaiting, task=self.id, on=on, since=0.0)
+
+    def retry(self, attempt: int, delay: float, error: str) -> None:
+        self.emitter.emit(
+            events.TaskRetry, task=self.id, attempt=attempt, delay=round(delay, 3), error=error
+        )
 
     def add_queued(self, seconds: float) -> None:
         self.queued += seconds
@@ -153,6 +159,7 @@ class Forward(Generic[StepT]):
         emitter = self._emitter
         voice = _Voice(emitter, task.id, emitter.now())
         on_queued.set(voice.add_queued)
+        on_retry.set(voice.retry)
         urgency.set(self._graph.urgency[task.id])
         waited = round(voice.started - self._began, 6)
         self._started.add(task.id)
