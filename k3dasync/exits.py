@@ -20,19 +20,23 @@ KILLED = 137
 
 @dataclass(slots=True)
 class Exits:
-    """The exits of one container, and what its present life is like."""
+    """The exits of one container, and what its present life is like.
+
+    One that *has not run* may go and come again: a create that was cut half-way is made anew.
+    """
 
     count: int = 0
     exit_code: int = 0
     is_oom: bool = False
     is_killed: bool = False
     is_unhealthy: bool = False
+    has_run: bool = False
     running_since: float | None = None
 
     def begin(self) -> None:
         """Note that a new life begins: what was said of the last one is over."""
         self.is_oom = self.is_killed = self.is_unhealthy = False
-        self.running_since = anyio.current_time()
+        self.has_run, self.running_since = True, anyio.current_time()
 
     @property
     def are_suspect(self) -> bool:

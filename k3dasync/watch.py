@@ -37,8 +37,7 @@ CRASH_TAIL = 40
 """Log lines that are read of a crashed node: k3s's fatal line is the last but its children's."""
 ENGINE_AWAY = 15.0
 """Seconds without an engine after which it counts as gone. One that restarts while containers live
-on (`live-restore`) is away for some seconds, and longer with many containers; nobody waits longer
-without being told, and nothing can be waited for without it."""
+on (`live-restore`) is away for some seconds, and longer with many containers."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
 """Between two probes of a port, for which no event exists: a probe costs 2-4 ms of CPU, so at
 the longest pause this is 4 % of a core, and adds at most 0.1 s to a start of several seconds."""
@@ -244,7 +243,8 @@ class ClusterWatch:
     async def _catch_up(self) -> None:
         """Find out what happened while no stream was open."""
         found = await self._runtime.containers({LABEL_RUN: self._run})
-        for name in self._exits.keys() - {state.name for state in found}:
+        ran = {name for name, exits in self._exits.items() if exits.has_run}
+        for name in ran - {state.name for state in found}:
             self._lose(name, NodeGone(name, "removed"))
         for state in found:
             if state.labels.get(LABEL_ROLE) in set(Role):
@@ -281,7 +281,7 @@ class ClusterWatch:
                 exits.exit_code = event.exit_code or 0
                 exits.running_since = None
                 await self._judge(event.name, exits)
-            case "destroy":
+            case "destroy" if exits.has_run:
                 self._lose(event.name, NodeGone(event.name, "removed"))
             case _:
                 return

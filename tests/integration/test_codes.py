@@ -8,7 +8,7 @@ from k3dasync import events
 from k3dasync.events import AnyEvent
 from tests.integration.conftest import Cli, Done, Variant
 from tests.integration.docker_api import DockerApi
-from tests.integration.proxy import proxy
+from tests.integration.proxy import Proxy, proxy
 from tests.integration.test_clusters import everything_of
 from tests.laws import assert_laws
 
@@ -177,7 +177,7 @@ def test_an_engine_that_goes_away(cli: Cli, variant: Variant, own_name: str) -> 
     """The run ends by itself, with what it leaves; a rollback does the rest when there is one."""
     cli.image = variant("hang", "STANDIN_HANG=datastore@*-server-0")
     direct = cli.engine
-    with proxy(direct) as between:
+    with proxy(direct, Proxy) as between:
         cli.engine = between.url
         with cli.starting(own_name) as process:
             until(cli, own_name, f"start:k3d-{own_name}-serverlb")
@@ -200,7 +200,7 @@ def test_an_engine_that_is_away_for_a_moment(cli: Cli, variant: Variant, own_nam
     """Whoever waits goes on waiting, and the create succeeds."""
     cli.image = variant("slow-agent", "STANDIN_SLOW=40@*-agent-0")
     direct = cli.engine
-    with proxy(direct) as between:
+    with proxy(direct, Proxy) as between:
         cli.engine = between.url
         with cli.starting(own_name, "--agents", "1") as process:
             until(cli, own_name, f"ready:k3d-{own_name}-server-0")

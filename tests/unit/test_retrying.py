@@ -229,17 +229,19 @@ async def test_a_port_that_the_engine_chose_is_chosen_again() -> None:
 
 
 SPEC = ClusterSpec(name="dev", servers=3, agents=2)
-FLAKY = tuple(
-    Fault(trouble=Fail(BUSY), verb=verb, times=2)
-    for verb in ("create_network", "create_container", "start_container", "create_volume")
-)
+FLAKY = ("create_network", "create_container", "start_container", "create_volume")
 
 
 @virtual_time
-async def test_a_create_on_a_flaky_engine_succeeds_and_tells() -> None:
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("error", [BUSY, CUT], ids=["busy", "cut"])
+async def test_a_create_on_a_flaky_engine_succeeds_and_tells(
+    error: K3dAsyncError, moment: Moment
+) -> None:
     """Each retry is an event of its task, in order, with its delay and the engine's words."""
     keeper = Keeper()
-    async with FakeRuntime(latency=Latency(), faults=Faults(FLAKY)) as runtime:
+    flaky = [Fault(trouble=Fail(error), verb=verb, moment=moment, times=2) for verb in FLAKY]
+    async with FakeRuntime(latency=Latency(), faults=Faults(tuple(flaky))) as runtime:
         backend = backend_of(runtime)
         await create(SPEC, backend=backend, sinks=(keeper,))
         await delete(["dev"], backend=backend)
@@ -247,9 +249,9 @@ async def test_a_create_on_a_flaky_engine_succeeds_and_tells() -> None:
         assert runtime.is_empty()
     assert_laws([event for event in keeper.events if event.run == keeper.events[0].run])
     told = [event for event in keeper.events if isinstance(event, events.TaskRetry)]
-    network = [event for event in told if event.task == "network:k3d-dev"]
-    assert [2, 3] == [event.attempt for event in network]
-    assert all("try later" in event.error and event.delay > 0.1 for event in told)
+    server = [event for event in told if event.task == "container:k3d-dev-server-0"]
+    assert [2, 3] == [event.attempt for event in server]
+    assert all(str(error) == event.error and event.delay > 0.1 for event in told)
 
 
 @virtual_time
