@@ -35,12 +35,17 @@ class Adaptive:
         """How many calls may run at a time now."""
         return int(self.value)
 
-    def note(self, seconds: float) -> None:
-        """Learn from a call that took so long."""
+    def note(self, seconds: float, *, is_full: bool = True) -> None:
+        """Learn from a call that took so long and succeeded.
+
+        It *is full* if as many were running as may: only then does a quick one show that there
+        is room for more.
+        """
         self.best = min(self.best * FORGET, seconds) if self.best else seconds
         self._calls_since_backoff += 1
         if seconds <= self.best * TOLERANCE:
-            self.value = min(self.value + 1.0 / self.value, self.cap)
+            if is_full:
+                self.value = min(self.value + 1.0 / self.value, self.cap)
         elif self._calls_since_backoff > self.slots:
             # Those that ran beside this one tell the same; they count once.
             self.value = max(self.value * BACKOFF, 1.0)
@@ -53,5 +58,5 @@ class Constant:
 
     slots: int
 
-    def note(self, seconds: float) -> None:
+    def note(self, seconds: float, *, is_full: bool = True) -> None:
         """Ignore it."""

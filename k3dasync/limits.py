@@ -97,14 +97,15 @@ class Limiters:
             return
         asked = anyio.current_time()
         await queue.acquire()
-        began = anyio.current_time()
+        began, took = anyio.current_time(), None
         try:
             listener = on_queued.get()
             if listener is not None:
                 listener(began - asked)
             yield
+            took = anyio.current_time() - began
         finally:
-            queue.release(anyio.current_time() - began)
+            queue.release(took)
 
 
 class _Limit(Protocol):
@@ -112,7 +113,7 @@ class _Limit(Protocol):
 
     @property
     def slots(self) -> int: ...
-    def note(self, seconds: float) -> None: ...
+    def note(self, seconds: float, *, is_full: bool) -> None: ...
 
 
 class _Queue:
@@ -141,9 +142,14 @@ class _Queue:
                 heapify(self._waiting)
             raise
 
-    def release(self, seconds: float) -> None:
-        """Give a slot back after a call that took so long."""
-        self._limit.note(seconds)
+    def release(self, seconds: float | None) -> None:
+        """Give a slot back after a call that took so long, None if it failed or was cut.
+
+        A refusal comes in a millisecond, and a cut one at any time: neither tells what the
+        engine's work takes.
+        """
+        if seconds is not None:
+            self._limit.note(seconds, is_full=self._used >= self._limit.slots)
         self._give_back()
 
     def _give_back(self) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k3dasync.adaptive import CAP, Adaptive
+from k3dasync.errors import EngineError
 from k3dasync.invalid import InvalidSetting
 from k3dasync.limits import ADAPTIVE, Limiters, Limits
 from tests.support import virtual_time
@@ -43,6 +44,43 @@ def test_a_machine_that_has_become_slower_is_measured_anew() -> None:
         limit.note(1.0)
 
     assert limit.slots > 4
+
+
+def test_it_does_not_grow_while_there_is_room() -> None:
+    """That a few calls are quick says nothing of how many would be."""
+    limit = Adaptive()
+    for _ in range(100):
+        limit.note(0.3, is_full=False)
+
+    assert 2 == limit.slots
+
+
+@virtual_time
+async def test_calls_that_fail_teach_nothing() -> None:
+    """A refusal in a millisecond is not how quick a start can be, and the limit stays."""
+    limiters = Limiters(Limits(start=ADAPTIVE))
+    ends: list[float] = []
+
+    async def start() -> None:
+        async with limiters.slot("start"):
+            await anyio.sleep(0.3)
+        ends.append(anyio.current_time())
+
+    async def refused() -> None:
+        async with limiters.slot("start"):
+            await anyio.sleep(0.001)
+            raise EngineError("start", "container c", "try later", status=503)
+
+    with pytest.raises(EngineError):
+        await refused()
+    with anyio.move_on_after(0.001):
+        async with limiters.slot("start"):
+            await anyio.sleep(0.3)
+    async with anyio.create_task_group() as group:
+        for _ in range(40):
+            group.start_soon(start)
+
+    assert max(ends) - min(ends) < 40 * 0.3 / 4  # far more than one at a time
 
 
 @given(st.lists(st.floats(0.0, 100.0), max_size=200), st.floats(1.0, 32.0))
