@@ -21,20 +21,20 @@ JITTER = 0.25
 _PASSING_STATUSES = frozenset({502, 503, 504})
 """A proxy's words for: not now."""
 _PASSING = re.compile(
-    # iptables is locked by another process: moby#10218, #12547.
+    # iptables is locked by another process: moby#26111, #44331.
     r"holding the xtables lock"
-    # A mount or a network namespace still in use: moby#22260, #22507.
+    # A mount that is still in use somewhere: moby#22260, #22877.
     r"|device or resource busy"
-    # EAGAIN of a fork or a lock: moby#8539.
+    # EAGAIN of a fork while many containers start: goharbor/harbor#15944.
     r"|resource temporarily unavailable"
-    # Somebody else removes it: moby's container.errRemovalInProgress.
+    # Somebody else removes it (moby#37698): moby's container.errRemovalInProgress.
     r"|removal of container \S+ is already in progress|is marked for removal"
     # Go's words for a line that was cut (net, net/http), as of the registry in a pull.
     r"|i/o timeout|tls handshake timeout|unexpected eof|connection reset by peer|broken pipe"
     r"|client\.timeout exceeded|request canceled while waiting for connection"
     # A registry's 5xx, as a pull tells it: `received unexpected HTTP status: 503 Service …`.
     r"|unexpected http status: 5\d\d|unexpected status code .*: 5\d\d"
-    # Podman's own store: containers/podman#20313.
+    # Podman's own store: containers/podman#20809.
     r"|database is locked",
     re.IGNORECASE,
 )
