@@ -14,7 +14,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import AnyByteStream
 
-from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken
+from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken, SubnetTaken
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerEvent,
@@ -62,6 +62,10 @@ async def repeated(
                 listener(number, delay, str(error))
         await anyio.sleep(delay)
     return await call()
+
+
+def _id_of(spec: NetworkSpec, known: Sequence[NetworkState]) -> str | None:
+    return next((one.id for one in known if one.name == spec.name), None)
 
 
 class Retrying:
@@ -166,10 +170,15 @@ class Retrying:
             tries += 1
             # Names of networks are not unique: a second call would make a second one.
             known = await self._inner.networks(spec.labels) if tries > 1 else ()
-            found = next((one.id for one in known if one.name == spec.name), None)
-            return found or await self._inner.create_network(spec)
+            return _id_of(spec, known) or await self._inner.create_network(spec)
 
-        return await repeated(attempt)
+        async def passes(error: K3dAsyncError) -> bool:
+            if isinstance(error, SubnetTaken) and tries > 1:
+                # Perhaps by the network of a try before, which was still being made.
+                return _id_of(spec, await self._inner.networks(spec.labels)) is not None
+            return is_transient(error)
+
+        return await repeated(attempt, passes)
 
     async def create_container(self, spec: ContainerSpec) -> str:
         tries = 0
@@ -184,20 +193,25 @@ class Retrying:
 
         async def passes(error: K3dAsyncError) -> bool:
             if isinstance(error, Conflict) and not is_transient(error):
-                return await self._is_being_removed(spec.name)
+                return await self._gives_way(spec, may_be_ours=tries > 1)
             return is_transient(error)
 
         return await repeated(attempt, passes)
 
-    async def _is_being_removed(self, name: str) -> bool:
-        """Say whether whoever has a name is about to lose it."""
+    async def _gives_way(self, spec: ContainerSpec, *, may_be_ours: bool) -> bool:
+        """Say whether whoever has a container's name will have lost it at the next try.
+
+        The engine finishes a create whose caller it has lost, so that the container may be there
+        only after we have looked for it: then the next try removes it.
+        """
         try:
-            found = await self._inner.inspect_container(name)
+            found = await self._inner.inspect_container(spec.name)
         except NotFound:
             return True
         except K3dAsyncError:
             return False
-        return found.state.status in {Status.REMOVING, Status.DEAD}
+        is_ours = may_be_ours and spec.labels.items() <= found.state.labels.items()
+        return is_ours or found.state.status in {Status.REMOVING, Status.DEAD}
 
     async def connect_network(
         self, container: str, network: str, *, address: str | None, labels: Mapping[str, str]

@@ -17,6 +17,7 @@ from k3dasync.errors import K3dAsyncError
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
+from k3dasync.retrying import on_retry
 from k3dasync.runtime import Runtime
 from k3dasync.scheduler import walk
 from k3dasync.undo import (
@@ -67,7 +68,12 @@ async def take_back(
     labels = {LABEL_RUN: emitter.run}
 
     async def visit(member: _Undoing) -> None:
+        def retry(attempt: int, delay: float, error: str) -> None:
+            again = {"attempt": attempt, "delay": round(delay, 3), "error": error}
+            emitter.emit(events.TaskRetry, task=member.id, **again)
+
         began = emitter.now()
+        on_retry.set(retry)
         emitter.emit(events.UndoStarted, task=member.id)
         try:
             with anyio.fail_after(UNDO_SECONDS):

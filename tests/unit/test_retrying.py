@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -183,6 +184,57 @@ async def test_what_must_be_there_once_is(error: K3dAsyncError, moment: Moment) 
         assert b"whole" == await runtime.read_file("c", "/a")
 
 
+class Late(FakeRuntime):
+    """Finishes a create that was cut when its caller has just looked and asks once more."""
+
+    def __init__(self) -> None:
+        super().__init__(images=[IMAGE], latency=Latency())
+        self.asked = {"network": 0, "container": 0}
+
+    def _is_cut(self, kind: str) -> bool:
+        self.asked[kind] += 1
+        if self.asked[kind] == 1:
+            raise CUT
+        return self.asked[kind] == 2
+
+    async def create_network(self, spec: NetworkSpec) -> str:
+        if self._is_cut("network"):
+            await super().create_network(spec)
+        return await super().create_network(spec)
+
+    async def create_container(self, spec: ContainerSpec) -> str:
+        if self._is_cut("container"):
+            await super().create_container(replace(spec, files=()))
+        return await super().create_container(spec)
+
+
+@virtual_time
+async def test_what_the_engine_makes_late_is_no_conflict() -> None:
+    """Name and subnet are taken by ourselves: there is one of each in the end, and whole."""
+    async with Late() as runtime:
+        one = Retrying(runtime)
+        id = await one.create_network(NETWORK)
+        await one.create_container(CONTAINER)
+
+        assert [id] == [network.id for network in await runtime.networks() if network.name == "net"]
+        assert b"whole" == await runtime.read_file("c", "/a")
+
+
+@virtual_time
+async def test_a_name_of_somebody_else_stays_a_conflict_after_a_cut() -> None:
+    """What lacks a label of ours is neither removed nor waited for."""
+    theirs = replace(CONTAINER, labels={"k3dasync.run": "that"}, files=())
+    async with engine() as runtime:
+        one = await prepared(runtime)
+        await one.remove_container("c", OURS)
+        await runtime.create_container(theirs)
+        runtime.faults.orders = (Fault(trouble=Fail(CUT), verb="create_container"),)
+        with pytest.raises(Conflict):
+            await one.create_container(CONTAINER)
+
+        assert theirs.labels == (await runtime.inspect_container("c")).state.labels
+
+
 @virtual_time
 async def test_a_refusal_that_stays_is_raised_at_once() -> None:
     """Without a second try."""
@@ -252,6 +304,27 @@ async def test_a_create_on_a_flaky_engine_succeeds_and_tells(
     server = [event for event in told if event.task == "container:k3d-dev-server-0"]
     assert [2, 3] == [event.attempt for event in server]
     assert all(str(error) == event.error and event.delay > 0.1 for event in told)
+
+
+@virtual_time
+async def test_an_undo_is_tried_again_and_tells() -> None:
+    """Each try after the first is an event of the task that is undone, and nothing is left."""
+    keeper = Keeper()
+    orders = (
+        Fault(trouble=Fail(refused("no")), verb="start_container"),
+        Fault(trouble=Fail(BUSY), verb="remove_container", times=2),
+        Fault(trouble=Fail(CUT), verb="remove_network"),
+    )
+    async with FakeRuntime(latency=Latency(), faults=Faults(orders)) as runtime:
+        with pytest.raises(TaskFailed):
+            await create(ClusterSpec(name="dev"), backend=backend_of(runtime), sinks=(keeper,))
+
+        assert runtime.is_empty()
+    assert_laws(keeper.events)
+    undoing = {one.task for one in keeper.events if isinstance(one, events.UndoStarted)}
+    told = [one.task for one in keeper.events if isinstance(one, events.TaskRetry)]
+    assert 3 == len(told)
+    assert {"network:k3d-dev"} < set(told) <= undoing
 
 
 @virtual_time
