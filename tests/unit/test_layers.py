@@ -31,11 +31,13 @@ LAYERS: list[set[str]] = [
         "etcd",
         "addresses",
         "fixes",
+        "host",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
     {"limits", "entrypoint", "nginx", "backend", "cluster", "image_match", "etcd_grpc"},
     {
         "resolve",
+        "doctor",
         "config",
         "description",
         "node_files",
