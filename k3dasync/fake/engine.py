@@ -103,7 +103,7 @@ class FakeRuntime(Laboratory):
                 endpoint="fake://",
                 version="20.10.24",
                 name="fake",
-                cgroup_version="1",
+                cgroup_version="2",
                 cpus=self.latency.cores,
                 **TOLD,
             )

@@ -17,11 +17,12 @@ from k3dasync.doctor.findings import Finding, Verdict
 from k3dasync.events import AnyEvent
 from k3dasync.fake import FakeRuntime, Latency, backend_of
 from k3dasync.fake.host import HEALTHY
+from k3dasync.grammar import filtered
 from k3dasync.host import HostView, look_here
 from k3dasync.journal import cluster_lock
 from k3dasync.operations._look import parse_df, parse_grep
 from k3dasync.operations.create import create
-from k3dasync.operations.doctor import Examination, examine
+from k3dasync.operations.doctor import Examination, asked_of, examine
 from k3dasync.runtime import PortBinding, VolumeSpec
 from k3dasync.spec import ApiPort, ClusterSpec
 
@@ -48,19 +49,16 @@ async def test_a_healthy_engine() -> None:
         assert "this machine" == found.looked
         assert before == runtime.snapshot()
     bad = {one.check for one in found.findings if one.verdict is not Verdict.OK}
-    # The fake engine has cgroups of version 1, and the default image is k3s 1.35.
-    assert {"clock", "cgroups"} == bad
+    assert {"clock"} == bad
 
 
-async def test_the_cure_for_cgroups_of_version_1_cures() -> None:
+def test_the_cure_for_cgroups_of_version_1_cures() -> None:
     """Whoever tells every kubelet to run on version 1 is not told so again."""
-    from k3dasync.grammar import filtered
+    told = filtered.parse("--kubelet-arg=fail-cgroupv1=false@all")
 
-    async with engine() as (_, backend):
-        cured = ClusterSpec(k3s_args=(filtered.parse("--kubelet-arg=fail-cgroupv1=false@all"),))
-        found = await examine(cured, backend=backend)
-
-    assert Verdict.OK is finding(found, "cgroups").verdict
+    assert 35 == asked_of(ClusterSpec(image="rancher/k3s:v1.35.5-k3s1")).k3s_minor
+    assert None is asked_of(ClusterSpec(k3s_args=(told,))).k3s_minor
+    assert None is asked_of(ClusterSpec(image="mine:latest")).k3s_minor
 
 
 async def test_a_host_elsewhere_is_looked_at_inside_a_node() -> None:
