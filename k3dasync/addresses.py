@@ -56,11 +56,8 @@ def _prefix_for(nodes: int) -> int:
     return prefix
 
 
-def subnets(name: str, nodes: int, taken: Collection[str]) -> Iterator[str]:
-    """Yield subnets of the pool that overlap with none of *taken*, best first.
-
-    Raises SpecError if the configured pool is none, or too small for the cluster.
-    """
+def _pool(nodes: int) -> tuple[ipaddress.IPv4Network, int]:
+    """Return the configured pool, and the prefix of a subnet for that many nodes."""
     text = _setting("K3DASYNC_SUBNET_POOL", SUBNET_POOL)
     prefix = _prefix_for(nodes)
     try:
@@ -72,6 +69,32 @@ def subnets(name: str, nodes: int, taken: Collection[str]) -> Iterator[str]:
         raise InvalidSetting(
             f"K3DASYNC_SUBNET_POOL {pool} is too small: {nodes} nodes need a /{prefix}"
         )
+    return pool, prefix
+
+
+def free_subnets(nodes: int, taken: Collection[str]) -> tuple[int, int, str]:
+    """Return how many subnets for that many nodes are free in the pool, of how many, and the pool.
+
+    Raises SpecError if the configured pool is none, or too small for the cluster.
+    """
+    pool, prefix = _pool(nodes)
+    width, first, size = 32 - prefix, int(pool.network_address), 2 ** (prefix - pool.prefixlen)
+    covered: set[int] = set()
+    for cidr in taken:
+        network = ipaddress.ip_network(cidr, strict=False)
+        if isinstance(network, ipaddress.IPv4Network) and network.overlaps(pool):
+            low = max(int(network.network_address) - first, 0) >> width
+            high = min((int(network.broadcast_address) - first) >> width, size - 1)
+            covered.update(range(low, high + 1))
+    return size - len(covered), size, str(pool)
+
+
+def subnets(name: str, nodes: int, taken: Collection[str]) -> Iterator[str]:
+    """Yield subnets of the pool that overlap with none of *taken*, best first.
+
+    Raises SpecError if the configured pool is none, or too small for the cluster.
+    """
+    pool, prefix = _pool(nodes)
     used = [ipaddress.ip_network(cidr, strict=False) for cidr in taken]
     used4 = [network for network in used if isinstance(network, ipaddress.IPv4Network)]
     size = 2 ** (prefix - pool.prefixlen)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from k3dasync.etcd import EtcdConnect
+from k3dasync.host import LookAtHost
 from k3dasync.invalid import InvalidRuntime
 from k3dasync.kubernetes import KubernetesConnect
 from k3dasync.runtime import EngineReader, Runtime
@@ -20,12 +21,14 @@ class Backend:
     """One engine and how to reach the Kubernetes APIs and the etcds of its clusters.
 
     A rehearsal's clusters end with its process: nothing of them goes into the user's files.
+    `look` looks at the engine's host, if the engine's facts say that it is this machine.
     """
 
     runtime: Runtime
     kubernetes: KubernetesConnect
     etcd: EtcdConnect
     is_rehearsal: bool = False
+    look: LookAtHost | None = None
 
 
 OpenBackend = Callable[[], AbstractAsyncContextManager[Backend]]

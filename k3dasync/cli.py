@@ -72,6 +72,11 @@ def build() -> App:
         help="Take back what a killed run left.",
     )
     app.command(
+        "k3dasync.commands.doctor:doctor",
+        name="doctor",
+        help="Check whether a cluster would come up, with cures.",
+    )
+    app.command(
         "k3dasync.commands.completion:completion",
         name="completion",
         help="Print what makes a shell complete command lines.",

@@ -14,29 +14,7 @@ from anyio.abc import AnyByteStream
 
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFacts:
-    """What a plan must know of the engine.
-
-    `host` is where published ports are reached (empty: this machine). `is_desktop`: the engine
-    runs in a virtual machine that this machine's addresses cannot reach. `cpus` may be unknown (0).
-    """
-
-    id: str
-    endpoint: str
-    version: str = ""
-    host: str = ""
-    is_desktop: bool = False
-    name: str = ""
-    cgroup_version: str = ""
-    cpus: int = 0
-
-    @property
-    def is_local(self) -> bool:
-        """Whether published ports of 127.0.0.1 are reached from this machine."""
-        return not self.host
+from k3dasync.host import EngineFacts as EngineFacts  # noqa: PLC0414 - part of this border
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

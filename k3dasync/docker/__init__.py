@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from k3dasync.backend import Backend
+from k3dasync.host import look_here
 from k3dasync.runtime import EngineReader
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def backend_of(runtime: "DockerRuntime") -> Backend:
     return Backend(
         runtime=Retrying(runtime),
         kubernetes=kubernetes_http.connect,
+        look=look_here,
         etcd=partial(etcd_reach.connect, runtime),
     )
 

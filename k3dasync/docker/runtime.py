@@ -8,6 +8,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import replace
 from os import environ as process_environ
 from pathlib import Path
 from sys import platform
@@ -117,7 +118,7 @@ class DockerRuntime:
             is_foreign_kernel=platform == "darwin",
         )
         self._limiters.fit(found.cpus)
-        return found
+        return replace(found, api_version=self._engine.docker.api_version.removeprefix("v"))
 
     # ---- images
 

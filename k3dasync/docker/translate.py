@@ -9,6 +9,7 @@ from typing import Any
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.docker import _asked
+from k3dasync.docker._about import about_host, is_here
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -141,15 +142,18 @@ def facts(info: Json, *, endpoint: str, host: str, is_foreign_kernel: bool) -> E
         for text in (system, name)
         for word in ("docker desktop", "docker-desktop", "orbstack", "colima", "lima-", "rancher-")
     )
+    is_desktop = looks_like_vm or (is_foreign_kernel and not host)
     return EngineFacts(
         id=str(info.get("ID", "")),
         endpoint=endpoint,
         version=str(info.get("ServerVersion", "")),
         host=host,
-        is_desktop=looks_like_vm or (is_foreign_kernel and not host),
+        is_desktop=is_desktop,
         name=name,
         cgroup_version=str(info.get("CgroupVersion", "")),
         cpus=int(info.get("NCPU") or 0),
+        shares_host=not host and not is_desktop and is_here(info),
+        **about_host(info),
     )
 
 

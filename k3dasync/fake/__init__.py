@@ -21,9 +21,11 @@ from k3dasync.fake.faults import (
     ProcessKilled,
     Stage,
 )
+from k3dasync.fake.host import HEALTHY, look_at
 from k3dasync.fake.kubernetes import Connector, FakeKubernetes
 from k3dasync.fake.latency import Cost, EngineLatency, Latency, NodeLatency
 from k3dasync.fake.state import Snapshot
+from k3dasync.host import HostView
 from k3dasync.invalid import InvalidSetting
 from k3dasync.retrying import Retrying
 
@@ -74,11 +76,14 @@ async def backend() -> AsyncIterator[Backend]:
         yield backend_of(runtime, is_rehearsal=True)
 
 
-def backend_of(runtime: FakeRuntime, *, is_rehearsal: bool = False) -> Backend:
+def backend_of(
+    runtime: FakeRuntime, *, is_rehearsal: bool = False, host: HostView | None = None
+) -> Backend:
     """Return a fake engine that is open already, with the APIs and etcds of its clusters."""
     return Backend(
         runtime=Retrying(runtime),
         kubernetes=Connector(runtime),
         etcd=EtcdConnector(runtime),
         is_rehearsal=is_rehearsal,
+        look=look_at(HEALTHY if host is None else host),
     )

@@ -8,6 +8,7 @@ import anyio
 from anyio.abc import AnyByteStream
 from anyio.streams.stapled import StapledObjectStream
 
+from k3dasync.fake import host as looking
 from k3dasync.fake.state import Container
 from k3dasync.image_archive import NameScanner
 from k3dasync.runtime import Executed
@@ -39,7 +40,7 @@ GOOD = Ctr()
 async def run(
     container: Container, command: Sequence[str], stdin: AsyncIterator[bytes] | None, ctr: Ctr
 ) -> Executed:
-    """Run a command: those of ctr in a node, and `cat`, `true` and `false` anywhere."""
+    """Run a command: those of ctr in a node, `cat`, `grep`, `df`, `true` and `false` anywhere."""
     container.executing.append(command[0])
     try:
         return await _run(container, command, stdin, ctr)
@@ -69,6 +70,10 @@ async def _run(
             return Executed(code=1)
         case ("cat",):
             return Executed(code=0, out=b"".join([piece async for piece in stdin or _nothing()]))
+        case ("grep", "-s", "", *paths):
+            return looking.grep(container.files, paths)
+        case ("df", "-Pk", folder):
+            return looking.df(container.files, folder)
         case given if is_node and given == _LIST:
             return Executed(code=0, out="".join(f"{n}\n" for n in container.imported).encode())
         case given if is_node and given == _IMPORT:

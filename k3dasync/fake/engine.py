@@ -18,6 +18,7 @@ from k3dasync.fake.ctr import GOOD
 from k3dasync.fake.ctr import converse as converse_with
 from k3dasync.fake.ctr import run as run_command
 from k3dasync.fake.faults import Faults
+from k3dasync.fake.host import TOLD
 from k3dasync.fake.laboratory import Laboratory, default_images
 from k3dasync.fake.latency import Cost, Latency
 from k3dasync.fake.machine import Machine
@@ -102,8 +103,9 @@ class FakeRuntime(Laboratory):
                 endpoint="fake://",
                 version="20.10.24",
                 name="fake",
-                cgroup_version="1",
+                cgroup_version="2",
                 cpus=self.latency.cores,
+                **TOLD,
             )
 
     # --- images -----------------------------------------------------------------------------

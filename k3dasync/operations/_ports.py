@@ -24,10 +24,24 @@ async def refuse_ports_in_use(
     chosen: Collection[int],
     probes: bool,
 ) -> None:
-    """Raise PortTaken if a host port of the cluster is in use; those *chosen* by us may change.
+    """Raise PortTaken if a host port of the cluster is in use, as `ports_in_use` finds them."""
+    for one, words in await ports_in_use(cluster, world, runtime, chosen=chosen, probes=probes):
+        what = f"port {one.host_port} of the engine's host"
+        raise PortTaken("publish", what, words, hint=HINT)
 
-    Running containers are asked wherever the engine is. With *probes* so is this machine, which
-    must be the engine's host.
+
+async def ports_in_use(
+    cluster: Cluster,
+    world: World,
+    runtime: Runtime,
+    *,
+    chosen: Collection[int],
+    probes: bool,
+) -> list[tuple[PortBinding, str]]:
+    """Return the host ports of the cluster that are in use, and by whom.
+
+    Those *chosen* by us may change, and are left out. Running containers are asked wherever the
+    engine is. With *probes* so is this machine, which must be the engine's host.
     """
     asked = [
         one
@@ -36,14 +50,16 @@ async def refuse_ports_in_use(
         if one.host_port and len(one.candidates) == 1 and one.host_port not in chosen
     ]
     holders = await _holders(asked, world, runtime)
-    for one in asked:
-        what = f"port {one.host_port} of the engine's host"
-        for holder in holders:
-            if any(_is_same(one, other) for other in holder.bindings):
-                words = f"container {holder.state.name} has it"
-                raise PortTaken("publish", what, words, hint=HINT)
-        if probes and is_port_in_use(one):
-            raise PortTaken("publish", what, "it is in use", hint=HINT)
+    found = [(one, _user(one, holders, probes=probes)) for one in asked]
+    return [(one, words) for one, words in found if words]
+
+
+def _user(one: PortBinding, holders: Sequence[ContainerDetail], *, probes: bool) -> str:
+    """Return words about who has a port, nothing if nobody is known to."""
+    for holder in holders:
+        if any(_is_same(one, other) for other in holder.bindings):
+            return f"container {holder.state.name} has it"
+    return "it is in use" if probes and is_port_in_use(one) else ""
 
 
 async def _holders(

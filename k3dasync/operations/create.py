@@ -36,6 +36,7 @@ from k3dasync.operations._ports import refuse_ports_in_use
 from k3dasync.operations._recover import Recovered, recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._warnings import warnings
+from k3dasync.operations.doctor import warnings_of_host
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check
 from k3dasync.tasks import ClusterTask, Context, TaskReport
@@ -159,6 +160,7 @@ class _Create:
         # Once, whatever is planned how often: what is given as a pipe can be read but once.
         self._datastore_files = read_files(spec.datastore)
         self._cut: list[Cut] = []
+        self._of_host: tuple[str, ...] = ()
 
     async def perform(self, stop: Stop) -> Outputs:
         outputs: Outputs | None = None
@@ -206,6 +208,8 @@ class _Create:
     async def _decide(self, refused: Refused) -> Decision:
         world = await observe(self._backend.runtime, self._facts)
         refuse_if_taken(world, self._spec)
+        if refused == Refused():  # once: the first plan is announced with it
+            self._of_host = await warnings_of_host(self._spec, world, self._backend)
         decision = await decide(
             self._spec,
             world=world,
@@ -231,7 +235,8 @@ class _Create:
                 events.Warned,
                 text=f"an earlier run of this cluster was cut; what it had made is removed{but}",
             )
-        for text in warnings(decision.cluster):
+        of_host = self._of_host if attempt == 1 else ()
+        for text in (*warnings(decision.cluster), *of_host):
             self._run.emitter.emit(events.Warned, text=text)
 
     async def _walk(self, decision: Decision) -> None:

@@ -80,6 +80,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "MISSING_VALUE": ("create", "--agents"),
     "INVALID_VALUE": ("create", "-s", "x"),
     "UNEXPECTED_ARGUMENT": ("create", "a", "b"),
+    "HOST_UNFIT": ("doctor", "--agents", "900", "--servers", "500", "--runtime", "fake"),
     "CLUSTER_NOT_FOUND": ("list", "nope", "--runtime", "fake"),
     "NODE_NOT_FOUND": ("node", "list", "nope", "--runtime", "fake"),
     "DEADLINE_EXCEEDED": (*CREATE, "--timeout", "100ms"),

@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
         "adaptive",
         "addresses",
         "fixes",
+        "host",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
     {
@@ -48,6 +49,7 @@ LAYERS: list[set[str]] = [
     },
     {
         "resolve",
+        "doctor",
         "config",
         "description",
         "node_files",
