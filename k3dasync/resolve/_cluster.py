@@ -113,6 +113,7 @@ def resolve(
         has_fixed_addresses=bool(network.addresses),
         has_ipv6=network.has_ipv6,
         has_external_datastore=spec.datastore is not None,
+        may_have_known_nodes=spec.datastore is not None,
         secrets=tuple(_secrets(spec, token)),
         proxied=assignment.proxied,
         balancer=spec.balancer,
