@@ -42,13 +42,14 @@ class Limits:
     # A pull is bound by the line and unpacks on one core each; the engine's own default is 3.
     pull: int = 3
     create: int | None = None
-    # Seconds of a create of 3+10 on two cores, medians of 5 interleaved runs (docs/limits.md):
-    #   start limit     1     2     4     8     none
-    #   without etcd    8.02  6.75  6.43  6.62  6.53    spread of each: 0.5 to 1.0
-    #   a real etcd           11.7  12.8        13.0    spread of each: 1.6 to 1.8
-    # Two are the engine's CPUs there. The joins gain from it: each waits for one start.
+    # Seconds of creates on two cores, medians of 3 interleaved runs (docs/limits.md):
+    #   start limit           1     2     4     8     none  adaptive   spread of each
+    #   3+10, without etcd    6.47  5.68  5.49  5.34  5.34  5.45       0.1 to 0.7
+    #   3+10, a real etcd     9.80  10.6  10.9  11.0  11.3  10.5       0.4 to 1.0
+    #   12 x (1+1)            12.6  9.78  9.67  9.65  9.56  9.80       0.3 to 0.6
+    # Two are the engine's CPUs there: the joins gain, each waits for one start.
     start: int | str | None = None
-    # Delete of the same, medians of 8: one at a time 2.63 s, four 1.91 s, no limit 1.91 s.
+    # Delete of 3+10, medians of 6: one at a time 2.48 s, four 1.62 s, no limit 1.64 s.
     remove: int = 0
     # A command in a container: two round trips to the engine and a process, 0.1 s alone. What it
     # does then, an import say, is not limited: only its start is a call.
