@@ -20,9 +20,20 @@ _COMMANDS = {
     "create": "Create a cluster.",
     "delete": "Delete clusters.",
     "list": "List clusters.",
+    "start": "Start stopped clusters.",
+    "stop": "Stop clusters; nothing is lost.",
+    "restart": "Stop clusters and start them again.",
+    "pause": "Freeze clusters where they are.",
+    "resume": "Let paused clusters go on.",
 }
 _CLUSTER_ALIASES = {"delete": ("del", "rm"), "list": ("ls", "get")}
-_PATHS = {"list": "k3dasync.commands.list:list_clusters"}
+_PATHS = {
+    "list": "k3dasync.commands.list:list_clusters",
+    **{
+        word: f"k3dasync.commands.lifecycle:{word}"
+        for word in ("start", "stop", "restart", "pause", "resume")
+    },
+}
 
 _CONFIG: dict[str, tuple[tuple[str, ...], str]] = {
     "init": (("create",), "Write a config file to start from."),
@@ -40,7 +51,7 @@ With every command: --verbose and --trace tell more on standard error, --timesta
 def build() -> App:
     """Return the application; nothing but the table is imported by this."""
     app = _app("k3dasync", _ABOUT)
-    cluster = _app("cluster", "Create, delete and list clusters, as k3d says it.")
+    cluster = _app("cluster", "Work with clusters, as k3d says it.")
     for word, help in _COMMANDS.items():
         path = _PATHS.get(word, f"k3dasync.commands.{word}:{word}")
         app.command(path, name=word, help=help)

@@ -161,6 +161,7 @@ class Cluster:
     """Everything a create needs to know; nothing in it changes any more.
 
     `secrets` are texts that nobody may be shown, not even where nodes themselves print them.
+    `may_have_known_nodes`: its datastore may know Nodes from before, Ready as long as nobody looks.
     """
 
     run: str
@@ -175,6 +176,7 @@ class Cluster:
     has_fixed_addresses: bool
     has_ipv6: bool = False
     has_external_datastore: bool = False
+    may_have_known_nodes: bool = False
     join: JoinOrder = JoinOrder.PIPELINED
     secrets: tuple[str, ...] = field(default=(), repr=False)
     proxied: tuple[ProxiedPort, ...] = ()

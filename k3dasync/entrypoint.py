@@ -14,6 +14,9 @@ POD_HOSTS_PATH = "/etc/k3d/hosts"
 MANIFESTS_PATH = "/var/lib/rancher/k3s/server/manifests"
 """Where k3s applies what it finds."""
 
+WITHOUT_DRAIN = "/etc/k3d/without-drain"
+"""A file in a server's container that lets its stop be short."""
+
 _MAIN = """\
 #!/bin/sh
 # Prepares the container, runs k3s, and drains the node on the way out.
@@ -23,12 +26,15 @@ set -o nounset
 role="${1:-agent}"
 # On the data volume, so that it outlives the container's process but not the node.
 drained=/var/lib/rancher/k3s/.k3d-drained
+# Put there by whoever stops the whole cluster: then there is nowhere to drain to.
+undrained={WITHOUT_DRAIN}
+rm -f "$undrained"
 k3s_pid=
 
 stop() {
   trap '' TERM INT QUIT HUP
   [ -n "$k3s_pid" ] || return 0
-  if [ "$role" = server ]; then
+  if [ "$role" = server ] && [ ! -e "$undrained" ]; then
     # One that somebody else has cordoned stays so. Both together are shorter than the 10 s which
     # the engine gives a container to end.
     kubectl get node "$HOSTNAME" -o json --request-timeout=2s 2>/dev/null \\
@@ -58,7 +64,7 @@ if [ "$role" = server ] && [ -e "$drained" ]; then
   { until kubectl uncordon "$HOSTNAME" >/dev/null 2>&1; do sleep 3; done; rm -f "$drained"; } &
 fi
 wait "$k3s_pid"
-"""
+""".replace("{WITHOUT_DRAIN}", WITHOUT_DRAIN)
 
 _CGROUPV2 = """\
 #!/bin/sh

@@ -9,6 +9,7 @@ K3dAsyncError                                               exit 1
 ├── ConfigNotWritten                                        exit 1
 ├── ClusterExists · ClusterNotFound · ClusterBusy           exit 1
 ├── NodeNotFound                                            exit 1
+├── NotHalted · SeveralFailed   all of life_errors.py      exit 1
 ├── RegistryUnusable     a registry to be used cannot be    exit 1
 ├── NameTaken            something foreign has our name     exit 1
 ├── ChannelError         no version for a release channel   exit 1

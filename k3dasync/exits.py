@@ -7,6 +7,7 @@ import anyio
 
 from k3dasync import diagnosis
 from k3dasync.node_errors import NodeCrashed
+from k3dasync.runtime import ContainerDetail, Status
 
 CRASH_LIMIT = 3
 """Exits of one container that are no accident any more: the engine's restart policy brings it
@@ -14,6 +15,7 @@ back after 0.1, 0.2 and 0.4 s, so this takes about a second."""
 JOINER_CRASH_LIMIT = 8
 """Older k3s exits when etcd refuses it as a member, and comes back by itself: up to 5 times with
 two joiners at once. Joins are gated here, so this is hardly ever reached."""
+_WITHOUT_LIFE = frozenset({Status.CREATED, Status.EXITED, Status.DEAD})
 KILLED = 137
 """The exit code of a process that SIGKILL has ended: the kernel's, for want of memory, or ours."""
 
@@ -30,13 +32,35 @@ class Exits:
     is_oom: bool = False
     is_killed: bool = False
     is_unhealthy: bool = False
+    is_paused: bool = False
     has_run: bool = False
     running_since: float | None = None
+    earlier_restarts: int = 0
+    stopped_at_start: str | None = None
+
+    @classmethod
+    def of(cls, found: ContainerDetail) -> "Exits":
+        """Return those of a container that was there before anybody looked."""
+        if found.state.status in _WITHOUT_LIFE:
+            return cls(stopped_at_start=found.started_at)  # the engine counts anew at its start
+        return cls(earlier_restarts=found.restarts)
+
+    def of_this_life(self, found: ContainerDetail) -> int:
+        """Return how often the engine has brought it back since it is looked at."""
+        return max(found.restarts - self.earlier_restarts, 0)
+
+    def is_still_stopped(self, found: ContainerDetail) -> bool:
+        """Whether it has not been started since."""
+        return found.started_at == self.stopped_at_start
 
     def begin(self) -> None:
         """Note that a new life begins: what was said of the last one is over."""
-        self.is_oom = self.is_killed = self.is_unhealthy = False
+        self.is_oom = self.is_killed = self.is_unhealthy = self.is_paused = False
         self.has_run, self.running_since = True, anyio.current_time()
+
+    def pause(self) -> None:
+        """Note that somebody has frozen it."""
+        self.is_paused, self.running_since = True, None
 
     @property
     def are_suspect(self) -> bool:
@@ -55,7 +79,9 @@ class Exits:
 
     def troubles(self, name: str) -> Iterator[str]:
         """Yield what is the matter, for whoever waits for the container."""
-        if self.count and self.running_since is None:
+        if self.is_paused:
+            yield f"{name} is paused; resume it: docker unpause {name}"
+        elif self.count and self.running_since is None:
             times = "once" if self.count == 1 else f"{self.count} times"
             yield f"{name} is restarting, exited {times}, last with code {self.exit_code}"
         if self.is_oom and self.running_since is not None:

@@ -4,7 +4,7 @@ A secret is known by the name that it is given, or by its place in an address.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 MASK = "***"
 
@@ -54,3 +54,16 @@ def command(words: Sequence[str], *, shown: Collection[str] = ()) -> list[str]:
         masked.append(f"{name}={MASK}" if is_masked and value else address(word))
         flag = name if is_masked and not equals else ""
     return masked
+
+
+def hiding(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Return what replaces these texts in a line, wherever they stand in it."""
+    # The longest first: one may be a part of another.
+    known = sorted(filter(None, secrets), key=len, reverse=True)
+
+    def hide(line: str) -> str:
+        for secret in known:
+            line = line.replace(secret, MASK)
+        return line
+
+    return hide

@@ -3,6 +3,7 @@
 K3dAsyncError
 ├── NodeCrashed     a node's container keeps exiting          exit 1
 ├── NodeStuck       a node runs and does not get on           exit 1
+├── NodeMoved       a server would come up at another address  exit 1
 └── DiskPressure    a node takes no pods                      exit 1
 
 The code of the first two is their cause's: see `diagnosis`.
@@ -42,6 +43,20 @@ class NodeStuck(K3dAsyncError):
         is_refused = cause is diagnosis.TOKEN
         what = "is refused by" if is_refused else "does not reach"
         super().__init__(f"node {node} {what} its server {server}; {cause.hint}{_quoted(log)}")
+
+
+class NodeMoved(K3dAsyncError):
+    """A server was given another address than the one its etcd goes by."""
+
+    code = "NODE_MOVED"
+    remedy = "Free the old address, which the error names, and start the cluster again."
+
+    def __init__(self, node: str, old: str, new: str) -> None:
+        self.node = node
+        super().__init__(
+            f"cannot start server {node}: the engine gave it address {new}, its etcd goes by "
+            f"{old}; it is stopped again: stop whatever has that address, and start once more"
+        )
 
 
 class DiskPressure(K3dAsyncError):

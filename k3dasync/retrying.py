@@ -126,6 +126,15 @@ class Retrying:
     async def stop_container(self, name: str, *, grace: int | None = None) -> None:
         await repeated(partial(self._inner.stop_container, name, grace=grace))
 
+    async def pause_container(self, name: str) -> None:
+        await repeated(partial(self._inner.pause_container, name))
+
+    async def unpause_container(self, name: str) -> None:
+        await repeated(partial(self._inner.unpause_container, name))
+
+    async def rename_container(self, name: str, new_name: str) -> None:
+        await repeated(partial(self._inner.rename_container, name, new_name))
+
     async def disconnect_network(
         self, container: str, network: str, labels: Mapping[str, str]
     ) -> bool:

@@ -143,7 +143,8 @@ class ContainerDetail:
     """A container as an inspection shows it. `bindings`: as asked for, running or not.
 
     `memory` in bytes, 0 for no limit. `fixed_addresses`: network → address asked for, not chosen
-    by the engine.
+    by the engine. `aliases` are its further names in its networks. `init`: a process of the
+    engine's is its first one.
     """
 
     state: ContainerState
@@ -164,6 +165,8 @@ class ContainerDetail:
     memory: int = 0
     gpus: GpuRequest | None = None
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    init: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +323,18 @@ class Runtime(EngineReader, Protocol):
 
     async def stop_container(self, name: str, *, grace: int | None = None) -> None:
         """Stop a container, after *grace* seconds by force (None: the engine's default)."""
+
+    async def pause_container(self, name: str) -> None:
+        """Freeze a container that runs; raises Conflict if it does not run, or is paused."""
+
+    async def unpause_container(self, name: str) -> None:
+        """Let a paused container go on; raises Conflict if it is not paused."""
+
+    async def rename_container(self, name: str, new_name: str) -> None:
+        """Give a container, running or not, another name; its hostname stays.
+
+        Raises Conflict if that name is taken.
+        """
 
     async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
         """Remove it with its anonymous volumes, running or not, if it carries *labels*.

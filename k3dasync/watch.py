@@ -7,7 +7,15 @@ or removed, one that cannot join (see `stalls`), and an engine that stays away.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from itertools import chain
@@ -16,14 +24,13 @@ from typing import TypeVar
 
 import anyio
 
-from k3dasync import diagnosis
-from k3dasync.cluster import LABEL_ROLE, LABEL_RUN, Role
+from k3dasync import diagnosis, masks, pauses
+from k3dasync.cluster import LABEL_ROLE, Role
 from k3dasync.errors import EngineUnavailable, K3dAsyncError, NodeGone
 from k3dasync.exits import KILLED, Exits
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
-from k3dasync.masks import MASK
 from k3dasync.node_errors import NodeCrashed, NodeStuck
-from k3dasync.runtime import ContainerEvent, Runtime, Status
+from k3dasync.runtime import ContainerDetail, ContainerEvent, Runtime, Status
 from k3dasync.stalls import FIRST_LOOK, Stalls
 from k3dasync.workloads import Kind, Workloads
 
@@ -38,16 +45,13 @@ CRASH_TAIL = 40
 ENGINE_AWAY = 15.0
 """Seconds without an engine after which it counts as gone. One that restarts while containers live
 on (`live-restore`) is away for some seconds, and longer with many containers."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.1
-"""Between two probes of a port, for which no event exists: a probe costs 2-4 ms of CPU, so at
-the longest pause this is 4 % of a core, and adds at most 0.1 s to a start of several seconds."""
-RECONNECT_PAUSE = 0.25
-"""Before a broken stream is opened again: shorter than anybody notices, long enough for an engine
-or API that is restarting not to be hammered."""
 
 
 class ClusterWatch:
-    """Knows the nodes of one run; `follow` must run beside whoever waits."""
+    """Knows the nodes of one run, the containers with those *labels*, and how they were *before*.
+
+    `follow` must run beside whoever waits.
+    """
 
     def __init__(
         self,
@@ -56,21 +60,20 @@ class ClusterWatch:
         kubernetes: KubernetesConnect,
         host: str,
         port: int,
-        run: str,
+        labels: Mapping[str, str],
+        before: Iterable[ContainerDetail] = (),
+        first: str = "",
         joiners: Collection[str] = (),
         agents: Collection[str] = (),
         secrets: Collection[str] = (),
     ) -> None:
         self._runtime, self._connect = runtime, kubernetes
-        self._host, self._port, self._run = host, port, run
-        self._joiners, self._agents = frozenset(joiners), frozenset(agents)
-        # The longest first: one may be a part of another.
-        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
-        self._exits: dict[str, Exits] = {}
+        self._host, self._port, self._labels = host, port, labels
+        self._first, self._joiners, self._agents = first, frozenset(joiners), frozenset(agents)
+        self._mask = masks.hiding(secrets)
+        self._exits = {one.state.name: Exits.of(one) for one in before}
         self._lost: dict[str, NodeCrashed | NodeGone | NodeStuck] = {}
-        self._stalls = Stalls(
-            runtime, mask=self._without_secrets, is_server_up=self._supervisor_answers
-        )
+        self._stalls = Stalls(runtime, mask=self._mask, is_server_up=self._supervisor_answers)
         self._away_since: float | None = None
         self._away: EngineUnavailable | None = None
         self._told: set[str] = set()
@@ -176,13 +179,13 @@ class ClusterWatch:
         Raises NodeCrashed or NodeGone if one of the *involved* containers does not run any more,
         NodeStuck if it will never join, EngineUnavailable if the engine has gone.
         """
-        pauses = chain(eager, _growing())
+        between = chain(eager, pauses.growing())
         with self._involving(involved):
             waiting()
             while not await probe():
                 self._raise_if_lost(involved)
                 waiting()
-                with anyio.move_on_after(next(pauses)):
+                with anyio.move_on_after(next(between)):
                     await self._changed.wait()
 
     @contextmanager
@@ -216,7 +219,7 @@ class ClusterWatch:
     async def _follow_containers(self) -> None:
         while True:
             try:
-                async with self._runtime.container_events({LABEL_RUN: self._run}) as stream:
+                async with self._runtime.container_events(self._labels) as stream:
                     await self._catch_up()
                     if self._away_since is not None:
                         self._away_since = None
@@ -227,7 +230,7 @@ class ClusterWatch:
                 self._note_away(error)
             except K3dAsyncError:
                 pass  # asked again below: the end of a stream proves nothing, nor does its failure
-            await anyio.sleep(RECONNECT_PAUSE)
+            await anyio.sleep(pauses.RECONNECT)
 
     def _note_away(self, error: EngineUnavailable) -> None:
         now = anyio.current_time()
@@ -242,23 +245,26 @@ class ClusterWatch:
 
     async def _catch_up(self) -> None:
         """Find out what happened while no stream was open."""
-        found = await self._runtime.containers({LABEL_RUN: self._run})
+        found = await self._runtime.containers(self._labels)
         ran = {name for name, exits in self._exits.items() if exits.has_run}
         for name in ran - {state.name for state in found}:
             self._lose(name, NodeGone(name, "removed"))
         for state in found:
             if state.labels.get(LABEL_ROLE) in set(Role):
+                # Later than the listing: what has been started meanwhile is seen as started.
                 detail = await self._runtime.inspect_container(state.name)
+                status = detail.state.status
                 exits = self._exits.setdefault(state.name, Exits())
-                if state.status is not Status.RUNNING:
+                exits.is_paused = status is Status.PAUSED
+                if status is not Status.RUNNING:
                     exits.running_since = None
-                elif exits.running_since is None or detail.restarts > exits.count:
+                elif exits.running_since is None or exits.of_this_life(detail) > exits.count:
                     exits.begin()  # at least since now
-                if detail.restarts > exits.count:
-                    exits.count, exits.exit_code = detail.restarts, detail.exit_code
+                if exits.of_this_life(detail) > exits.count:
+                    exits.count, exits.exit_code = exits.of_this_life(detail), detail.exit_code
                     exits.is_oom = exits.is_oom or detail.oom_killed
                     await self._judge(state.name, exits)
-                if state.status is Status.EXITED:  # one that the engine brings back is restarting
+                if status is Status.EXITED and not exits.is_still_stopped(detail):  # or restarting
                     self._lose(state.name, NodeGone(state.name, "stopped"))
 
     async def _note(self, event: ContainerEvent) -> None:
@@ -272,8 +278,10 @@ class ClusterWatch:
                 exits.is_unhealthy = False
             case "kill":  # a signal that somebody sends; ours, which lets nginx reload, too
                 exits.is_killed = True
-            case "start":
+            case "start" | "unpause":
                 exits.begin()
+            case "pause":  # nobody answers from there, and no stream of its ends
+                exits.pause()
             case "die" if exits.is_killed:  # then its restart policy does not count (tried: 20.10)
                 self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":
@@ -296,7 +304,7 @@ class ClusterWatch:
             log = await self._runtime.logs(name, tail=CRASH_TAIL)
         except K3dAsyncError:
             log = ()
-        words = [self._without_secrets(line) for line in diagnosis.last_words(log)]
+        words = [self._mask(line) for line in diagnosis.last_words(log)]
         is_refused = name in self._joiners and diagnosis.is_refusal_of_etcd(words)
         if not (is_refused and exits.may_pass):
             self._lose(name, exits.crash(name, words))
@@ -307,11 +315,6 @@ class ClusterWatch:
             return (await self._runtime.inspect_container(name)).oom_killed
         except K3dAsyncError:
             return False
-
-    def _without_secrets(self, line: str) -> str:
-        for secret in self._secrets:
-            line = line.replace(secret, MASK)
-        return line
 
     def _lose(self, name: str, error: NodeCrashed | NodeGone | NodeStuck) -> None:
         self._lost.setdefault(name, error)
@@ -333,7 +336,7 @@ class ClusterWatch:
 
     def _suspects(self) -> Iterator[tuple[str, float]]:
         """Yield the nodes which run and have not joined yet, and since when they run."""
-        for name in (*self._joiners, *self._agents):
+        for name in (self._first, *self._joiners, *self._agents):
             since = self._stalled_since(name)
             if since is not None and name not in self._lost:
                 yield name, since
@@ -341,7 +344,8 @@ class ClusterWatch:
     def _stalled_since(self, name: str) -> float | None:
         """Return since when a node runs without being registered, or the API with it, if later."""
         since = self.running_since(name)
-        if since is None or name in self._nodes:
+        has_got_on = self._credentials is not None if name == self._first else name in self._nodes
+        if since is None or has_got_on:
             return None
         return max(since, self._authenticated_at)
 
@@ -349,9 +353,12 @@ class ClusterWatch:
         since = self._stalled_since(name)
         if since is None:
             return
-        error = await self._stalls.look(name, since, now)
-        if error is not None and self._stalled_since(name) == since:
-            self._lose(name, error)
+        if name == self._first:
+            await self._stalls.listen(name, since, now)
+        else:
+            error = await self._stalls.look(name, since, now)
+            if error is not None and self._stalled_since(name) == since:
+                self._lose(name, error)
         self._tell()
 
     async def _supervisor_answers(self) -> bool:
@@ -390,11 +397,4 @@ class ClusterWatch:
                         self._tell()
             except K3dAsyncError:
                 pass  # an API that is coming up refuses now and then; asked again below
-            await anyio.sleep(RECONNECT_PAUSE)
-
-
-def _growing() -> Iterator[float]:
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+            await anyio.sleep(pauses.RECONNECT)

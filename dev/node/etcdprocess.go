@@ -85,6 +85,22 @@ func etcdArguments(cfg *config, name, initialCluster, state string) []string {
 	}
 }
 
+// writeEtcdConfig leaves the settings where k3s leaves them, for those who look
+// for this server's address from outside.
+func writeEtcdConfig(cfg *config, arguments []string) error {
+	var text strings.Builder
+	for _, argument := range arguments {
+		key, value, found := strings.Cut(strings.TrimPrefix(argument, "--"), "=")
+		if found {
+			fmt.Fprintf(&text, "%s: %s\n", key, value)
+		}
+	}
+	if err := os.MkdirAll(etcdDataDir(cfg), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(etcdDataDir(cfg), "config"), []byte(text.String()), 0o600)
+}
+
 var (
 	childMu sync.Mutex
 	child   *os.Process
@@ -94,6 +110,9 @@ var (
 // startEtcd runs etcd as a child that dies with this process. Its end is this
 // node's end, as etcd is a part of k3s.
 func startEtcd(cfg *config, arguments []string) error {
+	if err := writeEtcdConfig(cfg, arguments); err != nil {
+		return err
+	}
 	binary, err := exec.LookPath("etcd")
 	if err != nil {
 		return fmt.Errorf("starting kubernetes: preparing server: start managed database: %w", err)

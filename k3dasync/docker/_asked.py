@@ -43,3 +43,11 @@ def fixed_addresses(found: Json, networks: Mapping[str, str]) -> Mapping[str, st
         for key, endpoint in attached.items()
     }
     return {name: address for name, address in asked.items() if address}
+
+
+def aliases(found: Json) -> tuple[str, ...]:
+    """Return its further names in its networks, without those that the engine gives it."""
+    attached = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    names = [name for endpoint in attached.values() for name in endpoint.get("Aliases") or ()]
+    given = {str(found["Id"])[:12], str((found.get("Config") or {}).get("Hostname", ""))}
+    return tuple(dict.fromkeys(name for name in names if name not in given))

@@ -251,6 +251,8 @@ def inspected_container(found: Json, networks: Mapping[str, str]) -> ContainerDe
         memory=int(host.get("Memory") or 0),
         gpus=_asked.gpus(host),
         fixed_addresses=_asked.fixed_addresses(found, networks),
+        aliases=_asked.aliases(found),
+        init=bool(host.get("Init")),
     )
 
 

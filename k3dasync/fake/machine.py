@@ -145,7 +145,7 @@ class Machine:
     async def _run(self, container: Container, program: Program, process: Process) -> None:
         with process.whole:
             await self._run_and_restart(container, program, process)
-        if container.is_running:
+        if container.status in {Status.RUNNING, Status.PAUSED}:
             self._exited(container, Exit(process.code))
         container.status = Status.EXITED
         container.release()
@@ -220,6 +220,23 @@ class Machine:
             self.tell("kill", container)
             process.end(code)
             await process.ended.wait()
+
+    def pause(self, container: Container) -> None:
+        """Freeze what runs: nobody reaches it, although time goes on for it, as for a clock."""
+        if not container.is_running:
+            state = "already paused" if container.status is Status.PAUSED else "not running"
+            words = f"Container {container.id} is {state}"
+            raise Conflict("pause", f"container {container.name}", words)
+        container.status = Status.PAUSED
+        self.tell("pause", container)
+
+    def unpause(self, container: Container) -> None:
+        """Let it go on."""
+        if container.status is not Status.PAUSED:
+            words = f"Container {container.id} is not paused"
+            raise Conflict("resume", f"container {container.name}", words)
+        container.status = Status.RUNNING
+        self.tell("unpause", container)
 
     async def remove(self, container: Container) -> None:
         """End a container and take it apart; its name is free when this returns."""

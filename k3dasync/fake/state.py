@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 
 from k3dasync.addresses import HOST_NETWORK
-from k3dasync.errors import EngineError, NotFound
+from k3dasync.errors import Conflict, EngineError, NotFound
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerSpec,
@@ -99,6 +99,7 @@ class Container:
     id: str
     spec: ContainerSpec
     created: float
+    new_name: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     status: Status = Status.CREATED
     exit_code: int = 0
@@ -120,8 +121,8 @@ class Container:
 
     @property
     def name(self) -> str:
-        """Its name, which is its hostname too."""
-        return self.spec.name
+        """Its name, which is its hostname too unless it has been renamed."""
+        return self.new_name or self.spec.name
 
     @property
     def address(self) -> str:
@@ -141,7 +142,7 @@ class Container:
     @property
     def is_live(self) -> bool:
         """Whether it holds its address and ports: also while a restart is due."""
-        return self.status in {Status.RUNNING, Status.RESTARTING}
+        return self.status in {Status.RUNNING, Status.RESTARTING, Status.PAUSED}
 
     @property
     def is_running(self) -> bool:
@@ -199,6 +200,8 @@ class Container:
                 for one in self.endpoints
                 if one.fixed
             },
+            aliases=self.spec.aliases,
+            init=self.spec.init,
         )
 
     def lose_tmpfs(self) -> None:
@@ -263,6 +266,15 @@ class Inventory:
         if found is None:
             raise NotFound(operation, f"container {name}", f"no such container: {name}")
         return found
+
+    def rename(self, container: Container, name: str) -> None:
+        """Give a container another name; raises Conflict if that is taken."""
+        if name in self.containers:
+            words = f'the container name "/{name}" is already in use'
+            raise Conflict("rename", f"container {container.name}", words)
+        del self.containers[container.name]
+        container.new_name = name
+        self.containers[name] = container
 
     def network(self, operation: str, name: str) -> Network:
         """Return the network of that id or name.

@@ -39,7 +39,7 @@ from k3dasync.operations._warnings import warnings
 from k3dasync.operations.doctor import warnings_of_host
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check
-from k3dasync.tasks import ClusterTask, Context, TaskReport
+from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport
 from k3dasync.watch import ClusterWatch
 
 MOST_PLANS = 12
@@ -246,7 +246,8 @@ class _Create:
             kubernetes=backend.kubernetes,
             host=cluster.api.connect_host,
             port=cluster.api.port,
-            run=self._run.id,
+            labels={LABEL_RUN: self._run.id},
+            first=cluster.servers[0].name,
             joiners=[node.name for node in cluster.servers[1:]],
             agents=[node.name for node in cluster.agents],
             secrets=cluster.secrets,
@@ -261,7 +262,7 @@ class _Create:
             kubernetes=backend.kubernetes,
             etcd=backend.etcd,
             watch=watch,
-            report=_SILENT,
+            report=SILENT,
         )
         try:
             await forward.walk(beside=watch.follow)
@@ -339,16 +340,3 @@ class _Create:
         with anyio.move_on_after(10, shield=True):  # three listings, of milliseconds each
             return await remaining(self._backend.runtime, {LABEL_RUN: self._run.id})
         return ()
-
-
-class _Silent:
-    """The voice of no task."""
-
-    def progress(
-        self, text: str, *, done: int | None = None, total: int | None = None, unit: str = ""
-    ) -> None: ...
-
-    def waiting(self, on: str) -> None: ...
-
-
-_SILENT = _Silent()

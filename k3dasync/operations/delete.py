@@ -2,26 +2,24 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-import anyio
+from operator import attrgetter
 
 from k3dasync import events, kubeconfig
 from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_CLUSTER
-from k3dasync.errors import Interrupted, K3dAsyncError, RollbackIncomplete
+from k3dasync.errors import K3dAsyncError, RollbackIncomplete
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock, past_runs
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
-from k3dasync.operations._forward import Forward, planned
+from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recover import recover
 from k3dasync.operations._registry_removal import Fate, fates, registries_of
 from k3dasync.operations._run import Run, Stop, new_run_id
+from k3dasync.operations._several import each
 from k3dasync.runtime import EngineFacts
+from k3dasync.scheduler import Report
 from k3dasync.tasks import TaskReport, removal
-
-MOST_AT_ONCE = 8
-"""Clusters deleted at a time: the engine's own locks allow no more, and each has a lock file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,28 +46,14 @@ async def delete(
     if names is None:
         names = tuple(await existing_clusters(backend.runtime))
     names = tuple(dict.fromkeys(names))
-    deleted: list[str] = []
-    failures: dict[str, K3dAsyncError] = {}
-    slots = anyio.CapacityLimiter(MOST_AT_ONCE)
 
-    async def delete_one(name: str) -> None:
-        async with slots:
-            try:
-                if await _delete(name, names, backend=backend, facts=facts, sinks=sinks):
-                    deleted.append(name)
-            except K3dAsyncError as error:
-                failures[name] = error
+    async def delete_one(name: str) -> bool:
+        return await _delete(name, names, backend=backend, facts=facts, sinks=sinks)
 
-    with stop.scope():
-        async with anyio.create_task_group() as group:
-            for name in names:
-                group.start_soon(delete_one, name)
-    rest = [name for name in names if name not in deleted]
-    if stop.because and rest:
-        raise Interrupted(f"{stop.because}; not deleted: {', '.join(rest)}")
-    if failures:
-        raise _merged(failures)
-    return Deleted(deleted=tuple(deleted), absent=tuple(rest))
+    ends = await each(names, delete_one, stop=stop, undone="not deleted")
+    if ends.failures:
+        raise _merged(ends.failures)
+    return Deleted(deleted=tuple(ends.done), absent=tuple(ends.absent))
 
 
 def _merged(failures: dict[str, K3dAsyncError]) -> K3dAsyncError:
@@ -161,39 +145,17 @@ async def _walk(
     async def act(task: removal.Removal, _report: TaskReport) -> None:
         await task.run(backend.runtime)
 
-    emitter = run.emitter
-    run.start(planned(graph))
-    for text in told:
-        emitter.emit(events.Warned, text=text)
-    forward = Forward(graph, act, emitter)
-    try:
-        report = await forward.walk(keep_going=True)
-    except BaseException:
-        emitter.emit(
-            events.RunFailed,
-            seconds=round(emitter.now(), 6),
-            code=Interrupted.code,
-            cause="stopped",
-            rolled_back=False,
-            left=tuple(task.what for task in graph if task.id not in forward.ends),
-        )
-        raise
-    seconds = round(emitter.now(), 6)
-    left = tuple(graph[id].what for id in (*report.failed, *report.skipped))
-    if not left:
-        emitter.emit(events.RunDone, seconds=seconds, critical_path=run.critical_path)
-        return
-    incomplete = RollbackIncomplete(left, f"k3dasync delete {name}")
-    for id, error in report.failed.items():
-        incomplete.add_note(f"{id}: {error}")
-    first = next(iter(report.failed.values()))
-    emitter.emit(
-        events.RunFailed,
-        seconds=seconds,
-        code=incomplete.code,
-        cause=str(first),
-        rolled_back=False,
-        critical_path=run.critical_path,
-        left=left,
+    def judge(report: Report) -> K3dAsyncError | None:
+        left = tuple(graph[id].what for id in (*report.failed, *report.skipped))
+        if not left:
+            return None
+        incomplete = RollbackIncomplete(left, f"k3dasync delete {name}")
+        for id, error in report.failed.items():
+            incomplete.add_note(f"{id}: {error}")
+        incomplete.__cause__ = next(iter(report.failed.values()))
+        return incomplete
+
+    one_way = OneWay(
+        graph=graph, act=act, keep_going=True, judge=judge, left=attrgetter("what"), told=told
     )
-    raise incomplete from first
+    await one_way.perform(run)

@@ -17,9 +17,9 @@ from k3dasync.tasks import (
     system,
     volume,
 )
-from k3dasync.tasks._context import ClusterTask, Context, TaskReport
+from k3dasync.tasks._context import SILENT, ClusterTask, Context, TaskReport
 
-__all__ = ["ClusterTask", "Context", "TaskReport", "plan"]
+__all__ = ["SILENT", "ClusterTask", "Context", "TaskReport", "plan"]
 
 
 def plan(cluster: Cluster, target: Target | None) -> Graph[ClusterTask]:

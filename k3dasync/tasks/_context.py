@@ -24,6 +24,20 @@ class TaskReport(Protocol):
         """Tell what the task is waiting for; told on if it stays so for a while."""
 
 
+class _Silent:
+    """The voice of no task."""
+
+    def progress(
+        self, text: str, *, done: int | None = None, total: int | None = None, unit: str = ""
+    ) -> None: ...
+
+    def waiting(self, on: str) -> None: ...
+
+
+SILENT: TaskReport = _Silent()
+"""For a context that is made before its task is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Runtime, API and etcd of one run, and the voice of one task."""

@@ -65,6 +65,11 @@ def system(cluster: str) -> TaskId:
     return TaskId(f"system:{cluster}")
 
 
+def standby(name: str) -> TaskId:
+    """The load balancer knows which servers are not to get connections yet."""
+    return TaskId(f"standby:{name}")
+
+
 def balance(name: str) -> TaskId:
     """The load balancer uses every server."""
     return TaskId(f"balance:{name}")
@@ -88,3 +93,13 @@ def export(source: str) -> TaskId:
 def load(node: str) -> TaskId:
     """The node has the images."""
     return TaskId(f"load:{node}")
+
+
+def stop(name: str) -> TaskId:
+    """The container does not run any more."""
+    return TaskId(f"stop:{name}")
+
+
+def pause(name: str) -> TaskId:
+    """The container's processes are frozen."""
+    return TaskId(f"pause:{name}")

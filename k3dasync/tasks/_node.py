@@ -1,5 +1,6 @@
 """What all nodes share: the container, its start, its Node object becoming Ready."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -130,23 +131,37 @@ class AwaitReady:
 
     async def run(self, context: Context) -> None:
         watch, name = context.watch, self.node.name
-        since = await _started(context, name) if self.may_be_old else 0.0
-
-        def current() -> NodeStatus | None:
-            status = watch.node(name)
-            is_old = status is not None and status.heard is not None and status.heard < since
-            return None if is_old else status
+        known = await known_nodes(context, (name,), may_be_old=self.may_be_old)
 
         def is_ready() -> bool:
-            status = current()
+            status = known(name)
             raise_if_full(status)
             return status is not None and status.is_ready
 
         def waiting() -> None:
-            lack = what_node_lacks(current())
+            lack = what_node_lacks(known(name))
             context.report.waiting(watch.with_trouble(lack, self.involved))
 
         await watch.until(is_ready, involved=self.involved, waiting=waiting)
+
+
+async def known_nodes(
+    context: Context, names: Collection[str], *, may_be_old: bool
+) -> Callable[[str], NodeStatus | None]:
+    """Return what says how a node is, None while the API does not know it.
+
+    One that *may be old* counts only if the node has said so since its container has started.
+    Raises NodeGone if a container is not there any more.
+    """
+    since = {name: await _started(context, name) for name in names} if may_be_old else {}
+
+    def known(name: str) -> NodeStatus | None:
+        status = context.watch.node(name)
+        if status is None or status.heard is None:
+            return status
+        return None if status.heard < since.get(name, 0.0) else status
+
+    return known
 
 
 async def _started(context: Context, name: str) -> float:
@@ -214,7 +229,7 @@ def ready(cluster: Cluster, node: Node) -> list[AwaitReady]:
             node=node,
             involved=tuple(dict.fromkeys(involved)),
             needs=needs,
-            may_be_old=cluster.has_external_datastore,
+            may_be_old=cluster.may_have_known_nodes,
         )
     ]
 

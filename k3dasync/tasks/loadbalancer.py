@@ -1,14 +1,15 @@
 """The load balancer: its configuration is complete before its start, so it starts at any time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from k3dasync.cluster import Cluster
+from k3dasync.cluster import Cluster, Node
 from k3dasync.graph import TaskId
 from k3dasync.resolve import balancer_files
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
+from k3dasync.tasks._node import known_nodes
 from k3dasync.tasks.quorum import ready_servers
 from k3dasync.undo import NOTHING, Undo
 
@@ -42,19 +43,25 @@ class BalanceServers:
         return NOTHING  # goes with the container
 
     async def run(self, context: Context) -> None:
-        files = balancer_files(self.cluster, self._answering(context))
-        await context.runtime.write_files(self.name, files)
+        await aim(context, self.name, self.cluster, await self._answering(context))
         # nginx takes the new configuration without dropping a connection.
         await context.runtime.signal_container(self.name, "SIGHUP")
 
-    def _answering(self, context: Context) -> tuple[str, ...]:
+    async def _answering(self, context: Context) -> tuple[str, ...]:
         servers = tuple(server.name for server in self.cluster.servers)
         if self.cluster.wait.waits_for_every_node:
             return servers
         if self.cluster.wait is WaitLevel.QUORUM:
             # One of them at least, whatever has happened since there was a quorum.
-            return ready_servers(context.watch, servers) or servers[:1]
+            is_old = self.cluster.may_have_known_nodes
+            known = await known_nodes(context, servers, may_be_old=is_old)
+            return ready_servers(context.watch, known, servers) or servers[:1]
         return servers[:1]
+
+
+async def aim(context: Context, name: str, cluster: Cluster, answering: Sequence[str]) -> None:
+    """Write the configuration for when these servers are answering; it is not loaded by that."""
+    await context.runtime.write_files(name, balancer_files(cluster, answering))
 
 
 def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
@@ -65,11 +72,16 @@ def tasks(cluster: Cluster) -> Iterator[ClusterTask]:
     yield _node.create(cluster, node)
     yield _node.StartContainer(node=node, needs=frozenset({_ids.container(node.name)}))
     if len(cluster.servers) > 1:
-        yield BalanceServers(
-            name=node.name,
-            cluster=cluster,
-            needs=frozenset({*_known_by(cluster), _ids.start(node.name)}),
-        )
+        yield balance(cluster, node)
+
+
+def balance(cluster: Cluster, node: Node) -> BalanceServers:
+    """Return the task that lets the servers in, when it is known which of them answer."""
+    return BalanceServers(
+        name=node.name,
+        cluster=cluster,
+        needs=frozenset({*_known_by(cluster), _ids.start(node.name)}),
+    )
 
 
 def _known_by(cluster: Cluster) -> Iterator[TaskId]:

@@ -1,24 +1,27 @@
 """The quorum: most servers Ready, and of the others known that they will come."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import anyio
 
 from k3dasync.cluster import Cluster
 from k3dasync.graph import TaskId
+from k3dasync.kubernetes import NodeStatus
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import Context
 from k3dasync.undo import NOTHING, Undo
 from k3dasync.watch import SETTLED_AFTER, ClusterWatch
 
+Known = Callable[[str], NodeStatus | None]
 
-def ready_servers(watch: ClusterWatch, servers: tuple[str, ...]) -> tuple[str, ...]:
+
+def ready_servers(watch: ClusterWatch, known: Known, servers: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of the servers that run and whose Nodes are Ready."""
 
     def is_ready(name: str) -> bool:
-        status = watch.node(name)
+        status = known(name)
         return status is not None and status.is_ready and watch.running_since(name) is not None
 
     return tuple(name for name in servers if is_ready(name))
@@ -27,15 +30,10 @@ def ready_servers(watch: ClusterWatch, servers: tuple[str, ...]) -> tuple[str, .
 def settles_at(watch: ClusterWatch, name: str) -> float | None:
     """Return when a container that runs will be known not to crash-loop; None if it does not run.
 
-    The past, if that is known now: it has run long enough, or has got as far as to register
-    without ever exiting.
+    The past, if that is known now: that it has registered proves nothing, nodes crash then, too.
     """
     since = watch.running_since(name)
-    if since is None:
-        return None
-    if watch.node(name) is not None and not watch.exits(name):
-        return since
-    return since + SETTLED_AFTER
+    return None if since is None else since + SETTLED_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +44,7 @@ class AwaitQuorum:
     servers: tuple[str, ...]
     involved: tuple[str, ...]
     needs: frozenset[TaskId]
+    may_be_old: bool = False
 
     @property
     def id(self) -> TaskId:
@@ -66,26 +65,27 @@ class AwaitQuorum:
 
     async def run(self, context: Context) -> None:
         watch = context.watch
+        known = await _node.known_nodes(context, self.servers, may_be_old=self.may_be_old)
 
         def waiting() -> None:
-            lacking = "; ".join(self._lacking(watch))
+            lacking = "; ".join(self._lacking(watch, known))
             context.report.waiting(watch.with_trouble(lacking, self.involved))
 
         await watch.until(
-            lambda: not self._lacking(watch),
+            lambda: not self._lacking(watch, known),
             involved=self.involved,
             waiting=waiting,
             again=lambda: self._again(watch),
         )
 
-    def _lacking(self, watch: ClusterWatch) -> list[str]:
+    def _lacking(self, watch: ClusterWatch, known: Known) -> list[str]:
         """Return what is to come, in words; raises DiskPressure if one of them is full."""
         for name in self.servers:
-            _node.raise_if_full(watch.node(name))
-        ready = ready_servers(watch, self.servers)
+            _node.raise_if_full(known(name))
+        ready = ready_servers(watch, known, self.servers)
         rest = [name for name in self.servers if name not in ready]
         if len(ready) < self._majority:
-            return [f"{name}: {_node.what_node_lacks(watch.node(name))}" for name in rest]
+            return [f"{name}: {_node.what_node_lacks(known(name))}" for name in rest]
         return [
             f"{name} to run for {SETTLED_AFTER:g} s without an exit"
             for name in rest
@@ -114,4 +114,5 @@ def tasks(cluster: Cluster) -> Iterator[AwaitQuorum]:
         servers=servers,
         involved=tuple(dict.fromkeys((*servers, *_node.way_to_api(cluster)))),
         needs=frozenset({_ids.api(cluster.name), *map(_ids.start, servers)}),
+        may_be_old=cluster.may_have_known_nodes,
     )

@@ -41,7 +41,10 @@ def offered(*words: str) -> list[str]:
     ("words", "expected"),
     [
         (("cr",), ["create"]),
-        (("cluster", ""), ["create", "delete", "list"]),
+        (
+            ("cluster", ""),
+            ["create", "delete", "list", "start", "stop", "restart", "pause", "resume"],
+        ),
         (("delete", ""), ["dev", "demo"]),
         (("delete", "de"), ["dev", "demo"]),
         (("delete", "dev", ""), ["demo"]),

@@ -42,7 +42,8 @@ from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
-from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeStuck
+from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
 
@@ -107,6 +108,9 @@ RAISED: tuple[K3dAsyncError, ...] = (
     NodeStuck("k3d-dev-agent-0", server="https://x:6443", cause=UNREACHABLE, log=()),
     DiskPressure("k3d-dev-agent-0", "kubelet has disk pressure"),
     NodeGone("k3d-dev-server-0", "removed"),
+    NodeMoved("k3d-dev-server-1", "10.0.0.3", "10.0.0.4"),
+    NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
+    SeveralFailed("failed for 2 clusters: a, b"),
     ImageNotFound("no"),
     ImportFailed("no"),
     RegistryUnusable("x", "no", "look"),

@@ -11,8 +11,8 @@ import k3dasync
 ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"__init__", "errors", "images", "workloads", "diagnosis"},
-    {"invalid", "node_errors"},
+    {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
+    {"invalid", "node_errors", "life_errors"},
     {
         "masks",
         "streams",

@@ -1,0 +1,27 @@
+"""What goes wrong with clusters that are there. Pure.
+
+K3dAsyncError
+├── NotHalted        nodes could not be stopped or paused     exit 1
+└── SeveralFailed    for several clusters                     1, or what all of them have
+"""
+
+from collections.abc import Sequence
+
+from k3dasync.errors import K3dAsyncError
+
+
+class NotHalted(K3dAsyncError):
+    """Nodes could not be stopped or paused."""
+
+    code = "NOT_STOPPED"
+    remedy = "The engine's words say why; try again, or `docker kill` what they name."
+
+    def __init__(self, cluster: str, why: Sequence[str]) -> None:
+        super().__init__(f"cluster {cluster} is not wholly still: {'; '.join(why)}")
+
+
+class SeveralFailed(K3dAsyncError):
+    """Something did not happen for several of the clusters that were named."""
+
+    code = "SEVERAL_FAILED"
+    remedy = "See the error of each, below this one."

@@ -1,0 +1,69 @@
+"""The same for several clusters at once, each in a run of its own."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from k3dasync.errors import Interrupted, K3dAsyncError
+from k3dasync.life_errors import SeveralFailed
+from k3dasync.operations._run import Stop
+
+MOST_AT_ONCE = 8
+"""Clusters worked on at a time: the engine's own locks allow no more, and each has a lock file."""
+
+
+@dataclass(slots=True)
+class Ends:
+    """What became of each name: done, nothing to do, or an error."""
+
+    done: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    failures: dict[str, K3dAsyncError] = field(default_factory=dict)
+
+
+async def each(
+    names: Sequence[str], perform: Callable[[str], Awaitable[bool]], *, stop: Stop, undone: str
+) -> Ends:
+    """Call *perform* for every name, several at a time; it says whether there was anything to do.
+
+    Raises Interrupted if *stop* was asked for before all were through; *undone* says in its
+    message what the rest is: `not deleted`.
+    """
+    ends = Ends()
+    slots = anyio.CapacityLimiter(MOST_AT_ONCE)
+
+    async def one(name: str) -> None:
+        async with slots:
+            try:
+                found = await perform(name)
+            except K3dAsyncError as error:
+                ends.failures[name] = error
+            else:
+                (ends.done if found else ends.absent).append(name)
+
+    with stop.scope():
+        async with anyio.create_task_group() as group:
+            for name in names:
+                group.start_soon(one, name)
+    rest = [name for name in names if name not in ends.done]
+    if stop.because and rest:
+        raise Interrupted(f"{stop.because}; {undone}: {', '.join(rest)}")
+    # In the order in which they were named, not in which they ended.
+    ends.done.sort(key=list(names).index)
+    ends.absent.sort(key=list(names).index)
+    ends.failures = {name: ends.failures[name] for name in names if name in ends.failures}
+    return ends
+
+
+def merged(failures: dict[str, K3dAsyncError]) -> K3dAsyncError:
+    """Return one error for those of several clusters: the only one, or all with their names."""
+    if len(failures) == 1:
+        return next(iter(failures.values()))
+    codes = {error.exit_code for error in failures.values()}
+    error = SeveralFailed(f"failed for {len(failures)} clusters: {', '.join(failures)}")
+    if len(codes) == 1:
+        error.exit_code = codes.pop()
+    for name, failure in failures.items():
+        error.add_note(f"{name}: {failure}")
+    return error

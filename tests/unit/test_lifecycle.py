@@ -1,0 +1,268 @@
+"""Start, stop, restart, pause and resume on the fake engine."""
+
+import anyio
+import pytest
+
+from k3dasync import events
+from k3dasync.entrypoint import WITHOUT_DRAIN
+from k3dasync.errors import (
+    ClusterBusy,
+    ClusterNotFound,
+    DeadlineExceeded,
+    EngineError,
+    Interrupted,
+    TaskFailed,
+)
+from k3dasync.fake import (
+    Fail,
+    FakeRuntime,
+    Fault,
+    Faults,
+    Hang,
+    Latency,
+    NodeFault,
+    Stage,
+    backend_of,
+)
+from k3dasync.journal import cluster_lock
+from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.operations._run import Stop
+from k3dasync.operations.create import create
+from k3dasync.operations.start import StartOptions, start
+from k3dasync.operations.stop import pause, restart, stop_clusters
+from k3dasync.runtime import Status
+from k3dasync.spec import ClusterSpec, WaitLevel
+from tests.laws import Keeper, assert_laws
+from tests.support import virtual_time
+
+SPEC = ClusterSpec(name="dev", servers=3, agents=2)
+WITHIN = StartOptions(seconds=300)
+
+
+def runtime_of(*orders: Fault) -> FakeRuntime:
+    return FakeRuntime(latency=Latency.instant(), faults=Faults(orders))
+
+
+async def states(runtime: FakeRuntime, name: str = "dev") -> set[Status]:
+    found = await runtime.containers({"k3d.cluster": name})
+    return {one.status for one in found}
+
+
+async def test_a_stopped_cluster_is_started_again_and_ready() -> None:
+    """All nodes stop, all come back, and every Node has said so since."""
+    keeper = Keeper()
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        ends = await stop_clusters(["dev"], backend=backend, sinks=(keeper,))
+        assert (["dev"], []) == (ends.done, ends.absent)
+        assert {Status.EXITED} == await states(runtime)
+        assert_laws(keeper.events)
+
+        keeper = Keeper()
+        assert ("dev",) == await start(["dev"], WITHIN, backend=backend, sinks=(keeper,))
+        assert {Status.RUNNING} == await states(runtime)
+        assert_laws(keeper.events)
+        done = keeper.events[-1]
+        assert isinstance(done, events.RunDone)
+        assert done.outputs is not None
+        assert "k3d-dev-agent-1" in done.outputs.nodes
+
+
+async def test_what_is_stopped_already_is_no_error() -> None:
+    """A second stop finds nothing that runs, and a start of a running cluster only looks."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        assert ("dev",) == await start(["dev"], WITHIN, backend=backend)
+        await stop_clusters(None, backend=backend)
+        ends = await stop_clusters(None, backend=backend)
+        assert ([], ["dev"]) == (ends.done, ends.absent)
+
+
+async def test_unknown_names_are_refused_before_anything_is_touched() -> None:
+    """One wrong name of several: nothing is stopped."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        with pytest.raises(ClusterNotFound, match="nosuch"):
+            await stop_clusters(["dev", "nosuch"], backend=backend)
+        with pytest.raises(ClusterNotFound, match="nosuch"):
+            await start(["nosuch"], WITHIN, backend=backend)
+        assert {Status.RUNNING} == await states(runtime)
+
+
+async def test_a_whole_cluster_is_not_drained() -> None:
+    """Each server is told so before it is stopped; agents have nothing to be told."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        await stop_clusters(["dev"], backend=backend)
+        for number in range(3):
+            await runtime.read_file(f"k3d-dev-server-{number}", WITHOUT_DRAIN)
+        written = [name for verb, name in runtime.faults.calls if verb == "write_files"]
+        assert not [name for name in written if "agent" in name]
+
+
+async def test_restart_is_a_stop_and_a_start() -> None:
+    """Everything has been started anew, and both runs are told."""
+    keeper = Keeper()
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        before = (await runtime.inspect_container("k3d-dev-agent-0")).started_at
+        await anyio.sleep(0.01)
+        await restart(["dev"], WITHIN, backend=backend, sinks=(keeper,))
+        assert (await runtime.inspect_container("k3d-dev-agent-0")).started_at > before
+        began = [one.operation for one in keeper.events if isinstance(one, events.RunStarted)]
+        assert ["stop", "start"] == began
+
+
+async def test_a_paused_cluster_goes_on() -> None:
+    """Pause freezes every node, and a start, or resume, lets each go on instead of starting it."""
+    keeper = Keeper()
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        await pause(["dev"], backend=backend)
+        assert {Status.PAUSED} == await states(runtime)
+        assert ["dev"] == (await pause(["dev"], backend=backend)).absent
+        await start(["dev"], WITHIN, backend=backend, sinks=(keeper,))
+        assert {Status.RUNNING} == await states(runtime)
+        plan = next(one.plan for one in keeper.events if isinstance(one, events.RunStarted))
+        assert {"resume"} == {one.does for one in plan if one.id.startswith("start:")}
+
+
+async def test_several_clusters_at_once_and_one_that_fails() -> None:
+    """The others are started all the same, and the error is the one's that failed."""
+    error = EngineError("start", "container k3d-b-agent-0", "no")
+    failing = Fault(trouble=Fail(error), verb="start_container", name="k3d-b-agent-0", nth=2)
+    async with runtime_of(failing) as runtime:
+        backend = backend_of(runtime)
+        for name in "abc":
+            await create(ClusterSpec(name=name, agents=1), backend=backend)
+        await stop_clusters(None, backend=backend)
+        with pytest.raises(TaskFailed, match=r"start:k3d-b-agent-0: .* no"):
+            await start(None, WITHIN, backend=backend)
+        assert {Status.RUNNING} == await states(runtime, "a") | await states(runtime, "c")
+
+
+async def test_what_cannot_be_stopped_is_named() -> None:
+    """All the others are stopped; two clusters' failures are one error with both."""
+    error = EngineError("stop", "container", "no")
+    orders = [
+        Fault(trouble=Fail(error), verb="stop_container", name=f"k3d-{name}-agent-0")
+        for name in "ab"
+    ]
+    async with runtime_of(*orders) as runtime:
+        backend = backend_of(runtime)
+        for name in "ab":
+            await create(ClusterSpec(name=name, agents=1), backend=backend)
+        with pytest.raises(NotHalted, match="k3d-a-agent-0 still runs: cannot stop container: no"):
+            await stop_clusters(["a"], backend=backend)
+        keeper = Keeper()
+        assert ["a"] == (await stop_clusters(["a"], backend=backend, sinks=(keeper,))).done
+        started = next(one for one in keeper.events if isinstance(one, events.RunStarted))
+        assert ["stop:k3d-a-agent-0"] == [one.id for one in started.plan]
+
+
+async def test_two_failures_are_one_error() -> None:
+    """The error has both names, and each one's words in its notes."""
+    error = EngineError("stop", "container", "no")
+    orders = [
+        Fault(trouble=Fail(error), verb="stop_container", name=f"k3d-{name}-agent-0")
+        for name in "ab"
+    ]
+    async with runtime_of(*orders) as runtime:
+        backend = backend_of(runtime)
+        for name in "ab":
+            await create(ClusterSpec(name=name, agents=1), backend=backend)
+        with pytest.raises(SeveralFailed, match="a, b") as caught:
+            await stop_clusters(None, backend=backend)
+        assert ["a: ", "b: "] == [note[:3] for note in caught.value.__notes__]
+
+
+async def test_a_stop_of_many_takes_as_long_as_of_one() -> None:
+    """Fourteen nodes are stopped at once."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3, agents=10), backend=backend)
+        keeper = Keeper()
+        await stop_clusters(["dev"], backend=backend, sinks=(keeper,))
+        kinds = [type(one) for one in keeper.events]
+        first_end = kinds.index(events.TaskDone)
+        assert 14 == kinds[:first_end].count(events.TaskStarted)
+
+
+async def test_another_run_of_the_same_cluster_is_refused() -> None:
+    """The cluster's lock is held from the first look to the end."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        engine = (await runtime.facts()).id
+        with cluster_lock("dev", engine), pytest.raises(ClusterBusy):
+            await stop_clusters(["dev"], backend=backend)
+
+
+@virtual_time
+async def test_a_deadline_ends_a_start_and_leaves_everything_as_it_is() -> None:
+    """The error says what was missing; nodes that were started run on."""
+    hanging = Fault(trouble=Hang(), verb="start_container", name="k3d-dev-agent-0", nth=2)
+    async with FakeRuntime(faults=Faults((hanging,))) as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        await stop_clusters(["dev"], backend=backend)
+        keeper = Keeper()
+        with pytest.raises(DeadlineExceeded, match="k3d-dev-agent-0"):
+            await start(["dev"], StartOptions(seconds=40), backend=backend, sinks=(keeper,))
+        assert Status.RUNNING is (await runtime.inspect_container("k3d-dev-server-0")).state.status
+        failed = keeper.events[-1]
+        assert isinstance(failed, events.RunFailed)
+        assert not failed.rolled_back
+
+
+@virtual_time
+async def test_a_stop_that_is_stopped_says_what_still_runs() -> None:
+    """The last line names it, and so does the error."""
+    hanging = Fault(trouble=Hang(), verb="stop_container", name="k3d-dev-agent-0")
+    async with FakeRuntime(faults=Faults((hanging,))) as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        keeper, wish = Keeper(), Stop()
+
+        async def after_a_while() -> None:
+            await anyio.sleep(20)
+            wish.request("stopped by SIGINT")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(after_a_while)
+            with pytest.raises(Interrupted, match="not stopped: dev"):
+                await stop_clusters(["dev"], backend=backend, sinks=(keeper,), stop=wish)
+        failed = keeper.events[-1]
+        assert isinstance(failed, events.RunFailed)
+        assert ("k3d-dev-agent-0 still runs",) == failed.left
+
+
+@virtual_time
+async def test_servers_come_back_at_once() -> None:
+    """Three servers are up in the time that one of them needs: none waits for another."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await stop_clusters(["dev"], backend=backend)
+        began = anyio.current_time()
+        await start(["dev"], StartOptions(wait=WaitLevel.API), backend=backend)
+        assert anyio.current_time() - began < 35
+
+
+@virtual_time
+async def test_a_node_that_does_not_come_back_fails_the_start() -> None:
+    """A crash-loop after a start is found as after a create, and not a node's earlier restarts."""
+    faults = Faults()
+    async with FakeRuntime(faults=faults) as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        await stop_clusters(["dev"], backend=backend)
+        faults.orders = (NodeFault(node="k3d-dev-agent-0", stage=Stage.STARTED),)
+        with pytest.raises(TaskFailed, match="k3d-dev-agent-0 exited with code 1 3 times"):
+            await start(["dev"], WITHIN, backend=backend)
