@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import AnyByteStream
 
 from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken, SubnetTaken
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerEvent,
@@ -256,6 +257,11 @@ class Retrying:
         self, name: str, command: Sequence[str]
     ) -> AbstractAsyncContextManager[AnyByteStream]:
         return self._inner.converse(name, command)
+
+    def follow_logs(
+        self, name: str, *, tail: int | None = None, since: int = 0, follow: bool = True
+    ) -> AbstractAsyncContextManager[AsyncIterator[LogLine]]:
+        return self._inner.follow_logs(name, tail=tail, since=since, follow=follow)
 
     def container_events(
         self, labels: Mapping[str, str]

@@ -15,6 +15,7 @@ from anyio.abc import AnyByteStream
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
 from k3dasync.host import EngineFacts as EngineFacts  # noqa: PLC0414 - part of this border
+from k3dasync.loglines import LogLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +374,16 @@ class Runtime(EngineReader, Protocol):
 
     async def logs(self, name: str, *, tail: int) -> Sequence[str]:
         """Return the last lines a container wrote."""
+
+    def follow_logs(
+        self, name: str, *, tail: int | None = None, since: int = 0, follow: bool = True
+    ) -> AbstractAsyncContextManager[AsyncIterator[LogLine]]:
+        """Read a container's log, or its last *tail* lines, and with *follow* what comes then.
+
+        *since*: nothing older, in nanoseconds since 1970. Whoever reads slowly slows down nobody
+        but the engine's answer. With *follow* it ends when the container does, or for no reason:
+        that proves nothing. Raises NotFound while entering, EngineError if it cannot be read.
+        """
 
     def container_events(
         self, labels: Mapping[str, str]

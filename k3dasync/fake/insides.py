@@ -11,8 +11,10 @@ from k3dasync.fake._asking import Asking
 from k3dasync.fake.ctr import GOOD
 from k3dasync.fake.ctr import converse as converse_with
 from k3dasync.fake.ctr import run as run_command
+from k3dasync.fake.following import Following
 from k3dasync.fake.process import KILLED
 from k3dasync.fake.state import TMPFS
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import (
     Executed,
     File,
@@ -76,3 +78,12 @@ class Insides(Asking):
             await self._spend(self.latency.engine.read)
             lines = self._machine.inventory.container("read the log of", name).log
             return tuple(lines)[-tail:] if tail else ()
+
+    @asynccontextmanager
+    async def follow_logs(
+        self, name: str, *, tail: int | None = None, since: int = 0, follow: bool = True
+    ) -> AsyncIterator[AsyncIterator[LogLine]]:
+        async with self._calls.read("follow_logs", name):
+            await self._spend(self.latency.engine.read)
+            container = self._machine.inventory.container("read the log of", name)
+        yield Following(container, tail=tail, since=since, follow=follow)

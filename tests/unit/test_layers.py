@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "graph",
         "undo",
         "jsonlines",
+        "loglines",
         "gather",
         "grammar",
         "kubernetes",
