@@ -3,9 +3,9 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import FrameType
+from typing import Any, Self
 
 from k3dasync.access_errors import ProgramUnusable
 
@@ -20,30 +20,51 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> int:
     What a signal means is the program's to say: nothing happens here before it has ended. Raises
     ProgramUnusable if it cannot be started.
     """
-    try:
-        process = subprocess.Popen(list(command), env=dict(environ))
-    except OSError as error:
-        raise ProgramUnusable(command[0], error.strerror or str(error)) from error
-    with process, _signals_for(process):
-        code = process.wait()
+    with _Forwarding() as forwarding:
+        try:
+            process = subprocess.Popen(list(command), env=dict(environ))
+        except OSError as error:
+            raise ProgramUnusable(command[0], error.strerror or str(error)) from error
+        with process:
+            forwarding.to(process)
+            code = process.wait()
     return code if code >= 0 else 128 - code
 
 
-@contextmanager
-def _signals_for(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    def forward(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
+class _Forwarding:
+    """Hands signals on to a program, also those that came before it was there."""
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        """Do nothing. Ignored by the system they would be ignored by our children's children."""
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._before: dict[signal.Signals, Any] = {}
 
-    before = {one: signal.signal(one, forward) for one in _FORWARDED if not _is_ignored(one)}
-    before |= {one: signal.signal(one, leave) for one in _LEFT_ALONE}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
+    def __enter__(self) -> Self:
+        for one in _FORWARDED:
+            if not _is_ignored(one):
+                self._before[one] = signal.signal(one, self._forward)
+        for one in _LEFT_ALONE:
+            self._before[one] = signal.signal(one, self._leave)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one, handler in self._before.items():
             signal.signal(one, handler)
+
+    def to(self, process: "subprocess.Popen[bytes]") -> None:
+        """Say who is meant."""
+        self._process = process
+        while self._early:
+            process.send_signal(self._early.pop(0))
+
+    def _forward(self, number: int, _frame: FrameType | None) -> None:
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
+
+    def _leave(self, _number: int, _frame: FrameType | None) -> None:
+        """Do nothing. Ignored by the system they would be ignored by our children's children."""
 
 
 def _is_ignored(number: signal.Signals) -> bool:

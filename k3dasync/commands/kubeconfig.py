@@ -12,7 +12,7 @@ from k3dasync.commands._create_flags import RuntimeFlag
 from k3dasync.invalid import ConflictingFlags, InvalidOutput, MissingValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from k3dasync.kubeconfig import Config
     from k3dasync.operations.kubeconfigs import Kubeconfigs
@@ -166,7 +166,7 @@ def _target(name: str, output: str | None, *, into_default: bool) -> Path:
     return Path(output) if output is not None else kubeconfig.own_path(name)
 
 
-def _fetch(names: tuple[str, ...] | None, context: str | None, runtime: str) -> "Kubeconfigs":
+def _fetch(names: "Sequence[str] | None", context: str | None, runtime: str) -> "Kubeconfigs":
     from k3dasync.commands._run import Session, run
     from k3dasync.operations.kubeconfigs import Kubeconfigs, kubeconfigs
 

@@ -24,7 +24,8 @@ FILES = (
     REGISTRIES,
 )
 """Where k3s keeps secrets that it has made itself, or was given (pkg/daemons, pkg/server)."""
-_FIELD = re.compile(r"(?:password|auth|token)[\"']?\s*:\s*[\"']?([^\s\"',}]+)", re.IGNORECASE)
+_FIELDS = frozenset({"password", "auth", "identity_token", "token"})
+"""Where a registries.yaml has secrets (pkg/registries of k3s, and what it may be given in future)."""
 
 
 async def secrets_in(
@@ -53,7 +54,7 @@ def _of(path: str, text: str) -> Iterator[str]:
     if path == KUBECONFIG_PATH:
         yield from _keys(text)
     elif path == REGISTRIES:
-        yield from _FIELD.findall(text)
+        yield from _of_registries(text)
     else:
         # `K10…::server:SECRET` or `SECRET,user,…`: the whole, and each part.
         for line in text.split():
@@ -79,3 +80,24 @@ def _keys(text: str) -> Iterator[str]:
         yield from (
             str(user[key]) for key in ("client-key-data", "token", "password") if user.get(key)
         )
+
+
+def _of_registries(text: str) -> Iterator[str]:
+    import yaml
+
+    try:
+        yield from _values(yaml.safe_load(text))
+    except yaml.YAMLError:
+        yield from text.split()  # what is no YAML for us may be some for k3s
+
+
+def _values(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key in _FIELDS and isinstance(value, str | int | float):
+                yield str(value)
+            else:
+                yield from _values(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _values(one)
