@@ -141,7 +141,7 @@ async def _said(name: str, command: str, runtime: Runtime, into: Folder) -> None
         into.notes.append(f"{name}: there is no {command.split(maxsplit=1)[0]} in it")
         return
     said = (done.out + done.err).decode(errors="replace").rstrip("\n")
-    file = command.replace(" -", "").replace(" ", "-")
+    file = command.replace(" ", "-").replace("--", "-")
     into.write(f"commands/{file}.txt", f"$ {command}\n{said}\n[exit code {done.code}]\n")
 
 

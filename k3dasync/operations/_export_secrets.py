@@ -25,7 +25,7 @@ FILES = (
 )
 """Where k3s keeps secrets that it has made itself, or was given (pkg/daemons, pkg/server)."""
 _FIELDS = frozenset({"password", "auth", "identity_token", "token"})
-"""Where a registries.yaml has secrets (pkg/registries of k3s, and what it may be given in future)."""
+"""Where a registries.yaml has secrets (k3s, pkg/registries; `token` is none of its yet)."""
 
 
 async def secrets_in(
