@@ -35,7 +35,10 @@ def environment(name: str, config: "Config") -> Iterator[Mapping[str, str]]:
     from k3dasync.kubeconfig import KubeconfigError
 
     try:
-        descriptor, path = tempfile.mkstemp(dir=_folder(), prefix=f"{name}-", suffix=".yaml")
+        folder = _folder()
+        _forget_the_dead(folder)
+        mine = f"{os.getpid()}-{name}-"
+        descriptor, path = tempfile.mkstemp(dir=folder, prefix=mine, suffix=".yaml")
         with os.fdopen(descriptor, "wb") as file:  # mkstemp made it 0600
             file.write(kubeconfig.dump(config))
     except OSError as error:
@@ -56,3 +59,21 @@ def _folder() -> Path:
     found = folder / "k3dasync" if folder == given else folder / "kubeconfigs"
     found.mkdir(parents=True, exist_ok=True, mode=0o700)
     return found
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Remove the files of processes that could not: they were killed."""
+    for path in folder.glob("*-*.yaml"):
+        number = path.name.partition("-")[0]
+        if number.isdecimal() and not _is_alive(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's, so that the number is in use again
+    return True

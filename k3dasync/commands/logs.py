@@ -39,18 +39,18 @@ def logs(
 ) -> None:
     """Print the logs of a cluster's nodes, or of those named, in order of time."""
     import anyio
-    from anyio import to_thread
 
     from k3dasync import backend
+    from k3dasync.commands._output import Output
     from k3dasync.operations.logs import read_logs
-    from k3dasync.streams import pour, say
+    from k3dasync.streams import say
 
+    output = Output()
     query = _query(tail, since, follow=follow)
     form = Form(name, has_prefix=prefix, has_times=times, has_colors=_has_colors())
 
     async def write(lines: "Sequence[NodeLine]") -> None:
-        # In a thread: Ctrl-C must be felt although nobody takes what we write.
-        await to_thread.run_sync(pour, form.text(lines).encode(), abandon_on_cancel=True)
+        await output.write(form.text(lines).encode())
 
     async def perform() -> None:
         async with backend.find(runtime)() as opened:

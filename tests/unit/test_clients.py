@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,6 +64,20 @@ def test_kubectl_has_its_arguments_and_a_private_file(
     assert ["get nodes -o wide --help", "600"] == capfd.readouterr().out.splitlines()
     assert "k3d-dev" == load(kept)["current-context"]
     assert [] == list((tmp_path / "run" / "k3dasync").iterdir())
+
+
+def test_files_of_the_killed_are_removed_by_the_next(programs: Path, tmp_path: Path) -> None:
+    """Theirs, and nobody else's."""
+    script(programs / "kubectl", "true")
+    with subprocess.Popen(["/bin/true"]) as dead:
+        pass
+    folder = tmp_path / "run" / "k3dasync"
+    folder.mkdir()
+    for name in (f"{dead.pid}-dev-x.yaml", f"{os.getppid()}-dev-x.yaml", "notes.yaml"):
+        (folder / name).touch()
+
+    assert 0 == main(["kubectl", "dev", *RUNTIME, "--", "version"])
+    assert {f"{os.getppid()}-dev-x.yaml", "notes.yaml"} == {one.name for one in folder.iterdir()}
 
 
 def test_arguments_without_dashes_in_front(
