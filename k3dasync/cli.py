@@ -111,12 +111,14 @@ def _add_access(app: App, cluster: App, kubeconfig: App) -> None:
     for name, help in _ACCESS.items():
         word = name.replace("-", "_")
         app.command(f"k3dasync.commands.{word}:{word}", name=name, help=help)
-    debug = _app("debug", "Look into clusters, as k3d says it.")
+    has_debug = "debug" in app
+    debug = app["debug"] if has_debug else _app("debug", "Look into clusters, as k3d says it.")
     for group in (cluster, debug):
         path = "k3dasync.commands.export_logs:export_logs"
         group.command(path, name="export-logs", help=_ACCESS["export-logs"])
     debug.show = False
-    app.command(debug)
+    if not has_debug:
+        app.command(debug)
     path = "k3dasync.commands.kubeconfig:remove"
     _command(kubeconfig, path, "remove", ("rm",), "Remove clusters from kubeconfigs.")
     version = _app("version", "Print versions.")
