@@ -12,7 +12,7 @@ from k3dasync.errors import EngineUnavailable, NotFound
 from k3dasync.loglines import LogLine
 from k3dasync.operations._existing import OTHER_ROLES
 from k3dasync.pauses import growing
-from k3dasync.runtime import Runtime, Status
+from k3dasync.runtime import ContainerEvent, Runtime, Status
 
 WAITING = 256
 """Lines that wait to be written. When it is full nodes are not read on: what they write stays
@@ -80,23 +80,34 @@ class Follow:
 
     async def _watch(self, send: Send, spawn: Spawn) -> None:
         """Read whatever starts, until all are gone; the stream's end proves nothing."""
+        pauses = growing()
         with send:
-            while True:
-                async with self.runtime.container_events(self.labels) as events:
-                    await self._look(send, spawn)
-                    if not self._places:
-                        return
-                    async for event in events:
-                        if event.action == "start" and (
-                            self.only is None or event.name in self._places
-                        ):
-                            self._start(event.name, send, spawn)
-                        elif event.action == "destroy":
-                            self._places.pop(event.name, None)
-                        if not self._places:
-                            return
+            while not await self._watch_once(send, spawn):
+                await anyio.sleep(next(pauses))
                 # An engine that restarts is away for a while: this question waits for it.
                 await self.runtime.containers(self.labels)
+
+    async def _watch_once(self, send: Send, spawn: Spawn) -> bool:
+        """Read whatever starts until all are gone; says whether they are, else it was cut."""
+        try:
+            async with self.runtime.container_events(self.labels) as events:
+                await self._look(send, spawn)
+                while self._places:
+                    event = await anext(events, None)
+                    if event is None:
+                        return False
+                    self._hear(event, send, spawn)
+        except EngineUnavailable as error:
+            if not error.is_passing:
+                raise
+            return False
+        return True
+
+    def _hear(self, event: ContainerEvent, send: Send, spawn: Spawn) -> None:
+        if event.action == "destroy":
+            self._places.pop(event.name, None)
+        if event.action == "start" and (self.only is None or event.name in self._places):
+            self._start(event.name, send, spawn)
 
     async def _look(self, send: Send, spawn: Spawn) -> None:
         found = {one.name: one for one in await self.runtime.containers(self.labels)}

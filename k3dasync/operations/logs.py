@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from k3dasync.cluster import APP, LABEL_CLUSTER
-from k3dasync.errors import NodeNotFound, NotFound
+from k3dasync.errors import EngineUnavailable, NodeNotFound, NotFound
 from k3dasync.gather import gather
 from k3dasync.loglines import LogLine
 from k3dasync.masks import hiding
@@ -77,11 +77,16 @@ async def read_logs(
     last = dict.fromkeys(chosen, 0)
     # Without any line the last one is read all the same: it is where to go on.
     asked = replace(query, tail=query.tail or 1) if query.tail is not None else query
-    async with AsyncExitStack() as stack:
-        async for batch in _merged(chosen, asked, runtime, stack):
-            last |= {one.node: one.line.at for one in batch}
-            if query.tail != 0:
-                await masked(batch)
+    try:
+        async with AsyncExitStack() as stack:
+            async for batch in _merged(chosen, asked, runtime, stack):
+                last |= {one.node: one.line.at for one in batch}
+                if query.tail != 0:
+                    await masked(batch)
+    except EngineUnavailable as error:
+        # A line that was cut is taken up below, behind what was read.
+        if not (query.follow and error.is_passing):
+            raise
     if query.follow:
         follow = Follow(
             runtime=runtime,

@@ -14,6 +14,7 @@ import pytest
 
 from k3dasync import kubeconfig
 from tests.integration.conftest import Cli
+from tests.integration.proxy import Proxy, proxy
 from tests.integration.test_create_flags import free_ports, inside
 from tests.integration.test_registries import push, until_it_answers
 
@@ -43,6 +44,38 @@ def test_logs_are_followed_over_a_restart_to_the_end(cli: Cli, own_name: str) ->
         assert expected == of_node(out.splitlines(), node)[: len(expected)]
     assert TOKEN not in out
     assert f"k3d-{own_name}-agent-0 does not run" in err
+
+
+def test_logs_are_followed_over_a_break_of_the_line(cli: Cli, own_name: str) -> None:
+    """An engine that is back in a moment has told all of it, once; one that stays away is told."""
+    assert 0 == cli.create(own_name, "--agents", "1").code
+    direct = cli.engine
+    with proxy(direct, Proxy) as between:
+        cli.engine = between.url
+        process = cli.start("logs", own_name, "-f", "--times")
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        cli.engine = direct
+        for _ in range(2):
+            between.cut()
+            between.open()
+            assert 0 == cli("restart", own_name).code
+        whole = cli("logs", own_name, "--times").out.splitlines()
+        last = {node: of_node(whole, node)[-1] for node in ("server-0", "agent-0")}
+        lines = [first.rstrip("\n")]
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if set(last.values()) <= set(lines):
+                break
+        between.cut()
+        _, err = process.communicate(timeout=PATIENCE)
+    assert set(last.values()) <= set(lines), err
+    for node, end in last.items():
+        found = of_node(lines, node)
+        assert of_node(whole, node) == found[: found.index(end) + 1]
+    assert 69 == process.returncode
+    assert "[ENGINE_UNAVAILABLE]" in err.splitlines()[-1]
+    assert 0 == cli("delete", own_name).code
 
 
 def test_logs_end_with_an_interrupt(cli: Cli, own_name: str) -> None:
