@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import AnyByteStream
 
 from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken, SubnetTaken
+from k3dasync.insides import Take
 from k3dasync.loglines import LogLine
 from k3dasync.runtime import (
     ContainerDetail,
@@ -249,9 +250,14 @@ class Retrying:
         return self._inner.export_images(tags)
 
     async def execute(
-        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None = None,
+        take: Take | None = None,
     ) -> Executed:
-        return await self._inner.execute(name, command, stdin=stdin)
+        return await self._inner.execute(name, command, stdin=stdin, take=take)
 
     def converse(
         self, name: str, command: Sequence[str]

@@ -4,6 +4,7 @@ import errno
 import os
 import select
 import sys
+from typing import TextIO
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -19,9 +20,10 @@ class Output:
     ending.
     """
 
-    def __init__(self) -> None:
-        sys.stdout.flush()
-        self._number = sys.stdout.fileno()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._stream.flush()
+        self._number = self._stream.fileno()
         self._can_wait = True
 
     async def write(self, data: bytes) -> None:
@@ -32,7 +34,7 @@ class Output:
                 await self._wait()
                 rest = rest[self._some(rest) :]
         except OSError as error:
-            silence(sys.stdout)
+            silence(self._stream)
             raise OutputError(error) from error
 
     async def _wait(self) -> None:

@@ -37,16 +37,20 @@ def _inside(name: str, arguments: Sequence[str], runtime: str) -> int:
     import anyio
 
     from k3dasync import backend
+    from k3dasync.commands._input import pieces
+    from k3dasync.commands._output import Output
     from k3dasync.operations.kubectl import kubectl_inside
-    from k3dasync.streams import pour
+
+    streams = {1: Output(), 2: Output(sys.stderr)}
+
+    async def take(number: int, said: bytes) -> None:
+        await streams[number].write(said)
 
     async def perform() -> int:
         async with backend.find(runtime)() as opened:
-            stdin = None if sys.stdin.isatty() else sys.stdin.buffer
-            done = await kubectl_inside(name, arguments, stdin=stdin, runtime=opened.runtime)
-        pour(done.out)
-        sys.stderr.flush()
-        sys.stderr.buffer.write(done.err)
-        return done.code
+            stdin = None if sys.stdin.isatty() else pieces()
+            return await kubectl_inside(
+                name, arguments, stdin=stdin, take=take, runtime=opened.runtime
+            )
 
     return anyio.run(perform)

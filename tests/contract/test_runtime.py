@@ -1,5 +1,6 @@
 """What every Runtime promises, tried on the fake engine and on a real one alike."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -668,6 +669,29 @@ async def test_the_last_lines_of_a_log(bench: Bench) -> None:
     name = await bench.run_with_log(await bench.network(), "one", "two", "three")
 
     assert ["two", "three"] == list(await bench.runtime.logs(name, tail=2))
+
+
+async def test_what_a_command_says_is_taken_as_it_comes(bench: Bench) -> None:
+    """Then it is not in the result; whatever *take* raises is raised."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    said = {1: b"", 2: b""}
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    async def take(number: int, piece: bytes) -> None:
+        said[number] += piece
+
+    async def refuse(_number: int, _piece: bytes) -> None:
+        raise LookupError("no more")
+
+    done = await bench.runtime.execute(spec.name, ["cat"], stdin=pieces(), take=take)
+    assert (0, b"", b"one two") == (done.code, done.out, said[1] + said[2])
+    with pytest.raises(LookupError):
+        await bench.runtime.execute(spec.name, ["cat"], stdin=pieces(), take=refuse)
 
 
 async def read_log(bench: Bench, name: str, **asked: Any) -> list[LogLine]:

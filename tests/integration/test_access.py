@@ -178,6 +178,14 @@ def test_kubectl_and_a_shell(cli: Cli, own_name: str, tmp_path: Path) -> None:
         found = cli(*asked, PATH=path)
         assert 0 == found.code, found.err
         assert [node, "Ready"] == found.out.split()[:2]
+    # Whoever holds our input open and writes nothing does not keep us.
+    idle = [*cli.command, "kubectl", own_name, "--", "get", "nodes"]
+    with subprocess.Popen(
+        idle, env=cli.env | {"PATH": "/nowhere"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert node.encode() in process.stdout.read()
+        assert 0 == process.wait(timeout=PATIENCE)
     refused = cli("kubectl", own_name, "--", "get", "node", "nobody", PATH="/nowhere")
     assert 0 != refused.code
     assert "nobody" in refused.err
@@ -188,6 +196,28 @@ def test_kubectl_and_a_shell(cli: Cli, own_name: str, tmp_path: Path) -> None:
     assert node in shell.out
     assert [] == list((cli.home / ".local/state/k3dasync/kubeconfigs").iterdir())
     assert 0 == cli("delete", own_name).code
+
+
+def test_a_create_with_several_kubeconfigs(cli: Cli, own_name: str, tmp_path: Path) -> None:
+    """As kubectl would write it; the delete leaves them as they were."""
+    absent, mine, other = (tmp_path / name for name in ("absent", "mine", "other"))
+    before = b"apiVersion: v1\nkind: Config\nusers: [{name: u, user: {token: t}}]\n"
+    for path in (mine, other):
+        path.write_bytes(before)
+    several = os.pathsep.join(map(str, (absent, mine, other)))
+    assert 0 == cli.create(own_name, KUBECONFIG=several).code
+    assert not absent.exists()
+    assert f"k3d-{own_name}" == kubeconfig.load(mine)["current-context"]
+    assert before == other.read_bytes()
+    asked = ["kubectl", "get", "nodes", "--no-headers"]
+    env = cli.env | {"KUBECONFIG": several}
+    said = subprocess.run(asked, env=env, capture_output=True, text=True, check=True)
+    assert [f"k3d-{own_name}-server-0", "Ready"] == said.stdout.split()[:2]
+
+    assert 0 == cli("delete", own_name, KUBECONFIG=several).code
+    left = kubeconfig.load(mine)
+    assert ([], [], "") == (left["clusters"], left["contexts"], left["current-context"])
+    assert ["u"] == [user["name"] for user in left["users"]]
 
 
 def test_tags_of_a_registry_of_ours(cli: Cli, own_name: str) -> None:

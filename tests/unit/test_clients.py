@@ -115,11 +115,11 @@ def test_a_cluster_that_does_not_run(
     assert words in err
 
 
-def test_without_any_kubectl(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_kubectl(programs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither on PATH nor in the node."""
     assert 1 == main(["kubectl", "dev", *RUNTIME, "--", "get", "nodes"])
 
-    assert "cannot run kubectl: there is none on PATH" in capsys.readouterr().err
+    assert "cannot run kubectl: there is none on PATH" in capfd.readouterr().err
 
 
 def test_a_shell_knows_its_cluster(

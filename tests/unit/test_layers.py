@@ -37,6 +37,7 @@ LAYERS: list[set[str]] = [
         "fixes",
         "host",
     },
+    {"insides"},
     {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing"},
     {
         "limits",
