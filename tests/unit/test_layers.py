@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors"},
+    {"invalid", "node_errors", "life_errors", "access_errors"},
     {
         "masks",
         "streams",
@@ -20,11 +20,14 @@ LAYERS: list[set[str]] = [
         "image_archive",
         "local_archives",
         "plugins",
+        "children",
+        "registry_api",
         "channels",
         "registries_yaml",
         "graph",
         "undo",
         "jsonlines",
+        "loglines",
         "gather",
         "grammar",
         "kubernetes",
@@ -34,7 +37,8 @@ LAYERS: list[set[str]] = [
         "fixes",
         "host",
     },
-    {"runtime", "spec", "events", "scheduler", "verbosity"},
+    {"insides"},
+    {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing"},
     {
         "limits",
         "entrypoint",
