@@ -42,6 +42,16 @@ _CONFIG: dict[str, tuple[tuple[str, ...], str]] = {
     "schema": ((), "Print the JSON Schema of config files."),
 }
 
+_REGISTRY: dict[str, tuple[tuple[str, ...], str]] = {
+    "create": ((), "Create a registry by itself."),
+    "delete": (("del", "rm"), "Delete registries."),
+    "list": (("ls", "get"), "List registries."),
+    "start": ((), "Start registries."),
+    "stop": ((), "Stop registries."),
+    "connect": ((), "Let clusters use registries."),
+    "disconnect": ((), "Let clusters use registries no more."),
+}
+
 _ABOUT = """k3s clusters in Docker containers, created concurrently.
 
 With every command: --verbose and --trace tell more on standard error, --timestamps the time of day.
@@ -73,6 +83,7 @@ def build() -> App:
         path = f"k3dasync.commands.kubeconfig:{word}"
         _command(kubeconfig, path, word, alias, help)
     app.command(kubeconfig)
+    _add_registry(app)
     config = _app("config", "Work with config files.")
     for word, (also, help) in _CONFIG.items():
         _command(config, f"k3dasync.commands.config:{word}", word, also, help)
@@ -94,6 +105,16 @@ def build() -> App:
     )
     app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
     return app
+
+
+def _add_registry(app: App) -> None:
+    for name in ("registry", "registries", "reg"):
+        group = _app(name, "Work with registries.")
+        group.show = name == "registry"
+        for word, (also, help) in _REGISTRY.items():
+            function = "list_registries" if word == "list" else word
+            _command(group, f"k3dasync.commands.registry:{function}", word, also, help)
+        app.command(group)
 
 
 def _add_image(app: App) -> None:

@@ -100,6 +100,16 @@ class Registry:
     remote: str = ""
 
     @property
+    def endpoint(self) -> str:
+        """Where nodes reach it."""
+        return f"http://{self.name}:{self.port}"
+
+    @property
+    def connect_host(self) -> str:
+        """The host to connect to from here."""
+        return "127.0.0.1" if self.host == "localhost" else self.host
+
+    @property
     def published(self) -> str:
         """Where it is reached from the engine's host."""
         host = f"[{self.host}]" if ":" in self.host else self.host

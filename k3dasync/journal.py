@@ -35,6 +35,20 @@ KEEP_SECONDS = 30 * 24 * 3600.0
 
 SEVERAL = "_several"
 """Where the logs of runs over several clusters are: no cluster can be called so."""
+_APART = "_registry_"
+"""What the names of logs and locks begin with that are about a registry by itself."""
+
+
+def place_of_registry(name: str) -> str:
+    """Return what stands for a registry where else a cluster's name does: none can be called so."""
+    return f"{_APART}{name}"
+
+
+def registry_of_place(place: str) -> str:
+    """Return the registry that a name of logs and locks stands for, nothing if it is none."""
+    return place.removeprefix(_APART) if place.startswith(_APART) else ""
+
+
 _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may write"
 
 
@@ -95,7 +109,9 @@ def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Itera
     note = f"k3dasync process {os.getpid()}"
     with lock_file(path, wait=False, note=note, is_shared=is_shared) as had:
         if not had:
-            raise ClusterBusy(cluster, path.read_text(errors="replace"))
+            name = registry_of_place(cluster)
+            what = f"registry {name}" if name else f"cluster {cluster}"
+            raise ClusterBusy(what, path.read_text(errors="replace"))
         yield
 
 

@@ -2,6 +2,7 @@
 
 K3dAsyncError
 ├── NotHalted        nodes could not be stopped or paused     exit 1
+├── RegistryNotFound no registry is called like that          exit 1
 └── SeveralFailed    for several clusters                     1, or what all of them have
 """
 
@@ -25,3 +26,14 @@ class SeveralFailed(K3dAsyncError):
 
     code = "SEVERAL_FAILED"
     remedy = "See the error of each, below this one."
+
+
+class RegistryNotFound(K3dAsyncError):
+    """No container of the engine is a registry of that name."""
+
+    code = "REGISTRY_NOT_FOUND"
+    remedy = "`k3dasync registry list` names those that exist."
+
+    def __init__(self, name: str, instead: str = "") -> None:
+        but = f": {instead}" if instead else ""
+        super().__init__(f"no registry is called {name}{but}; see: k3dasync registry list")

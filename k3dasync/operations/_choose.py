@@ -40,7 +40,7 @@ from k3dasync.invalid import InvalidNetwork
 from k3dasync.operations._observe import World, is_port_free
 from k3dasync.operations._registries import host_of
 from k3dasync.runtime import EngineFacts
-from k3dasync.spec import ClusterSpec, check_image
+from k3dasync.spec import ClusterSpec, RegistrySpec, check_image
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
@@ -199,19 +199,26 @@ def _api_on_host(spec: ClusterSpec, world: World, host: str) -> ApiChoice:
 def choose_registry(
     spec: ClusterSpec, world: World, host_ip: str, refused: Refused, api: ApiChoice
 ) -> RegistryChoice | None:
-    """Return the registry to be made, if one is, published at *host_ip*, already resolved.
-
-    Raises SpecError if every port of the range is taken.
-    """
-    asked, name = spec.registry, registry_name(spec)
-    if asked is None or name is None:
+    """Return the registry to be made with a cluster, if one is; as `registry_choice`."""
+    name = registry_name(spec)
+    if spec.registry is None or name is None:
         return None
     taken = _asked(spec) | refused.ports | {api.port}
+    return registry_choice(spec.registry, name, world, host_ip, taken)
+
+
+def registry_choice(
+    asked: RegistrySpec, name: str, world: World, host_ip: str, taken: frozenset[int]
+) -> RegistryChoice:
+    """Return a registry to be made, published at *host_ip*, already resolved.
+
+    Raises SpecError if every port of the range, without those *taken*, is in use.
+    """
     host_port = asked.exposure.port or _free_port(name, world, host_ip, taken)
     if host_port is None:
         raise SpecError(
-            "every port for registries is taken; name one with --registry-create NAME:PORT, or "
-            "set K3DASYNC_API_PORTS"
+            "every port for registries is taken; name one, or set K3DASYNC_API_PORTS to a larger "
+            "range"
         )
     registry = Registry(
         name=name,
@@ -260,9 +267,9 @@ async def host_ip(spec: ClusterSpec, world: World) -> str:
     return await _host_ip(spec.api_port.host, world, "the API", hint)
 
 
-async def registry_ip(spec: ClusterSpec, world: World) -> str:
+async def registry_ip(asked: RegistrySpec | None, world: World) -> str:
     """Return the address that a registry binds; raises SpecError if its host has none."""
-    host = spec.registry.exposure.host if spec.registry else None
+    host = asked.exposure.host if asked else None
     return await _host_ip(host, world, "the registry", "")
 
 

@@ -88,7 +88,9 @@ async def decide(
         loadbalancer_image=check_image(loadbalancer_image(), "K3D_IMAGE_LOADBALANCER"),
         host_alias=host_alias(network, facts),
         present_volumes={volume.name for volume in world.volumes},
-        registry=choose_registry(spec, world, await registry_ip(spec, world), refused, api),
+        registry=choose_registry(
+            spec, world, await registry_ip(spec.registry, world), refused, api
+        ),
         used=beside.registries,
         fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
         datastore_files=datastore_files,

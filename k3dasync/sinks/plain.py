@@ -19,8 +19,9 @@ def sentence(event: AnyEvent) -> str | None:
     """Return what a person wants to know of an event, None for what nobody does."""
     match event:
         case events.RunStarted():
-            about = event.cluster or "several clusters"
-            return f"{event.operation} {about}: {len(event.plan)} tasks, run {event.run}"
+            about = event.cluster or ("" if " " in event.operation else "several clusters")
+            what = f"{event.operation} {about}".rstrip()
+            return f"{what}: {len(event.plan)} tasks, run {event.run}"
         case events.RunReplanned():
             return f"planning again ({event.because})"
         case events.Warned():

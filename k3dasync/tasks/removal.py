@@ -20,6 +20,7 @@ class Removal:
     cluster: str = ""
     network: str = ""
     needs: frozenset[TaskId] = frozenset()
+    keeps_volumes: bool = False
 
     @property
     def id(self) -> TaskId:
@@ -49,7 +50,7 @@ class Removal:
         labels = dict(self.labels)
         match self.kind:
             case "container":
-                await runtime.remove_container(self.name, labels)
+                await runtime.remove_container(self.name, labels, keeps_volumes=self.keeps_volumes)
             case "connection":
                 await runtime.disconnect_network(self.name, self.network, labels)
             case "network":

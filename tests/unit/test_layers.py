@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
         "plugins",
         "channels",
         "registries_yaml",
+        "registry_probe",
         "graph",
         "undo",
         "jsonlines",
@@ -37,6 +38,7 @@ LAYERS: list[set[str]] = [
     {"runtime", "spec", "events", "scheduler", "verbosity"},
     {
         "limits",
+        "containerd",
         "entrypoint",
         "nginx",
         "backend",
