@@ -96,8 +96,8 @@ async def test_a_name_that_is_taken_and_a_network_that_is_not_there() -> None:
     """Both are found before anything is made, and no log is left."""
     async with runtime_of() as runtime:
         backend = backend_of(runtime)
+        asked = LoneRegistry(name=NAME, spec=RegistrySpec(name=NAME), network="nosuch")
         with pytest.raises(NotFound, match=r"nosuch.*--default-network"):
-            asked = LoneRegistry(name=NAME, spec=RegistrySpec(name=NAME), network="nosuch")
             await registry_create.create(asked, backend=backend)
         assert () == past_runs(place_of_registry(NAME))
         await registry_create.create(PLAIN, backend=backend)
