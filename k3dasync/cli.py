@@ -52,6 +52,12 @@ _REGISTRY: dict[str, tuple[tuple[str, ...], str]] = {
     "disconnect": ((), "Let clusters use registries no more."),
 }
 
+_EXTERNAL: dict[str, tuple[tuple[str, ...], str]] = {
+    "create": ((), "Create a {} for several clusters."),
+    "delete": (("del", "rm"), "Delete {}s that were created so."),
+    "list": (("ls", "get"), "List {}s that were created so."),
+}
+
 _ABOUT = """k3s clusters in Docker containers, created concurrently.
 
 With every command: --verbose and --trace tell more on standard error, --timestamps the time of day.
@@ -84,6 +90,7 @@ def build() -> App:
         _command(kubeconfig, path, word, alias, help)
     app.command(kubeconfig)
     _add_registry(app)
+    _add_external(app)
     config = _app("config", "Work with config files.")
     for word, (also, help) in _CONFIG.items():
         _command(config, f"k3dasync.commands.config:{word}", word, also, help)
@@ -114,6 +121,15 @@ def _add_registry(app: App) -> None:
         for word, (also, help) in _REGISTRY.items():
             function = "list_registries" if word == "list" else word
             _command(group, f"k3dasync.commands.registry:{function}", word, also, help)
+        app.command(group)
+
+
+def _add_external(app: App) -> None:
+    for name in ("volume", "network"):
+        group = _app(name, f"Work with {name}s of no cluster.")
+        for word, (also, help) in _EXTERNAL.items():
+            path = f"k3dasync.commands.{name}:{word}_{name}{'s' * (word != 'create')}"
+            _command(group, path, word, also, help.format(name))
         app.command(group)
 
 

@@ -7,6 +7,7 @@ moment has told what it may have made. Nothing is ever buffered here.
 import fcntl
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -35,18 +36,19 @@ KEEP_SECONDS = 30 * 24 * 3600.0
 
 SEVERAL = "_several"
 """Where the logs of runs over several clusters are: no cluster can be called so."""
-_APART = "_registry_"
-"""What the names of logs and locks begin with that are about a registry by itself."""
+_APART = re.compile(r"_(registry|network)_(.+)")
+"""What logs and locks are called that are about something by itself: no cluster can be."""
 
 
-def place_of_registry(name: str) -> str:
-    """Return what stands for a registry where else a cluster's name does: none can be called so."""
-    return f"{_APART}{name}"
+def place_of(kind: str, name: str) -> str:
+    """Return what stands for a registry or network where else a cluster's name does."""
+    return f"_{kind}_{name}"
 
 
-def registry_of_place(place: str) -> str:
-    """Return the registry that a name of logs and locks stands for, nothing if it is none."""
-    return place.removeprefix(_APART) if place.startswith(_APART) else ""
+def thing_of(place: str) -> tuple[str, str]:
+    """Return what a name of logs and locks stands for: its kind, and its name."""
+    found = _APART.fullmatch(place)
+    return (found[1], found[2]) if found else ("cluster", place)
 
 
 _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may write"
@@ -109,9 +111,7 @@ def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Itera
     note = f"k3dasync process {os.getpid()}"
     with lock_file(path, wait=False, note=note, is_shared=is_shared) as had:
         if not had:
-            name = registry_of_place(cluster)
-            what = f"registry {name}" if name else f"cluster {cluster}"
-            raise ClusterBusy(what, path.read_text(errors="replace"))
+            raise ClusterBusy(" ".join(thing_of(cluster)), path.read_text(errors="replace"))
         yield
 
 

@@ -3,6 +3,7 @@
 K3dAsyncError
 ├── NotHalted        nodes could not be stopped or paused     exit 1
 ├── RegistryNotFound no registry is called like that          exit 1
+├── NotMade          a volume or network is not ours to remove exit 1
 └── SeveralFailed    for several clusters                     1, or what all of them have
 """
 
@@ -22,7 +23,7 @@ class NotHalted(K3dAsyncError):
 
 
 class SeveralFailed(K3dAsyncError):
-    """Something did not happen for several of the clusters that were named."""
+    """Something did not happen for several of what was named."""
 
     code = "SEVERAL_FAILED"
     remedy = "See the error of each, below this one."
@@ -37,3 +38,16 @@ class RegistryNotFound(K3dAsyncError):
     def __init__(self, name: str, instead: str = "") -> None:
         but = f": {instead}" if instead else ""
         super().__init__(f"no registry is called {name}{but}; see: k3dasync registry list")
+
+
+class NotMade(K3dAsyncError):
+    """A volume or network was not made by `volume create` or `network create`."""
+
+    code = "NOT_OURS"
+    remedy = "Remove it with `docker volume rm`, `docker network rm`, or with its cluster."
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"cannot remove {kind} {name}: it was not made by k3dasync {kind} create; if you know "
+            f"what it is: docker {kind} rm {name}"
+        )

@@ -121,8 +121,9 @@ class Datastore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cluster as asked for, defaults included.
 
-    `timeout` in seconds, None means no limit; memory in bytes a node, 0 means no limit.
-    `registry` is made, `registries` are there; `registry_config` is the text of a registries.yaml.
+    `timeout` and `ttl`, its time before a prune deletes it, in seconds, None: no limit; memory in
+    bytes a node, 0: no limit. `registry` is made, `registries` are there; `registry_config`
+    is the text of a registries.yaml.
     """
 
     name: str = DEFAULT_NAME
@@ -139,6 +140,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     wait: WaitLevel = WaitLevel.NODES
     join: JoinOrder = JoinOrder.PIPELINED
     timeout: float | None = DEFAULT_TIMEOUT
+    ttl: float | None = None
     kubeconfig_update_default: bool = True
     kubeconfig_switch_context: bool = True
     image_volume: bool = True
@@ -227,6 +229,13 @@ def check(spec: ClusterSpec) -> ClusterSpec:
         _check_on_host(spec)
         return msgspec.structs.replace(spec, loadbalancer=False)
     return spec
+
+
+def check_engine_name(kind: str, name: str) -> str:
+    """Return a name that the engine would take; raises SpecError if it would not."""
+    if not re.fullmatch(_ENGINE_NAME, name):
+        raise InvalidName(f"{kind} name {name!r} is none that the engine takes: {_ENGINE_NAME}")
+    return name
 
 
 def _check_on_host(spec: ClusterSpec) -> None:

@@ -130,7 +130,7 @@ def _foreign(
 def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) -> NetworkChoice:
     subnet = spec.subnet
     if subnet is not None:
-        _refuse_overlap(spec, subnet, world)
+        refuse_overlap(network_name(spec), subnet, world)
     else:
         taken = [*world.subnets, *refused.subnets]
         subnet = next(addresses.subnets(spec.name, count, taken), None)
@@ -150,8 +150,8 @@ def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) 
     )
 
 
-def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
-    """Raise SubnetTaken if a network has a part of that subnet already.
+def refuse_overlap(name: str, subnet: str, world: World) -> None:
+    """Raise SubnetTaken if a network has a part of the subnet for network *name* already.
 
     The engine would say so too, but not always before it has harmed itself: asked for a network
     that overlaps with its default bridge, Docker's bridge driver can take that one for stale and
@@ -163,7 +163,7 @@ def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
             if wanted.overlaps(ipaddress.ip_network(cidr, strict=False)):
                 words = f"subnet {subnet} overlaps with {cidr} of network {network.name}"
                 hint = "pass another --subnet, or none"
-                raise SubnetTaken("create", f"network {network_name(spec)}", words, hint=hint)
+                raise SubnetTaken("create", f"network {name}", words, hint=hint)
 
 
 def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) -> ApiChoice:

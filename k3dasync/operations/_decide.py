@@ -10,6 +10,7 @@ from k3dasync.cluster import Cluster, UsedRegistry, network_name
 from k3dasync.fixes import fixes
 from k3dasync.graph import Graph
 from k3dasync.images import loadbalancer_image
+from k3dasync.operations._age import expiry
 from k3dasync.operations._choose import (
     Refused,
     choose_api,
@@ -68,10 +69,12 @@ async def decide(
     target: kubeconfig.Target | None,
     refused: Refused,
     datastore_files: Mapping[str, bytes],
+    expires: str | None = None,
 ) -> Decision:
     """Decide everything about a cluster for the world as it was seen.
 
     *datastore_files* are the contents of the client's files that the datastore names, by path.
+    *expires* None: its time begins now, by the engine's clock.
 
     Raises SpecError if there is no room for it.
     """
@@ -94,5 +97,6 @@ async def decide(
         used=beside.registries,
         fixes=fixes(os.environ, cgroup_version=facts.cgroup_version, engine=facts.name),
         datastore_files=datastore_files,
+        expires=expiry(spec.ttl, facts) if expires is None else expires,
     )
     return Decision(cluster=cluster, graph=tasks.plan(cluster, target))

@@ -8,7 +8,7 @@ import anyio
 from k3dasync import events
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
-from k3dasync.journal import Journal, PastRun, past_runs, registry_of_place
+from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts, Runtime
 from k3dasync.undo import RemoveKubeconfigEntries, leftovers
@@ -24,8 +24,8 @@ class Recovered:
 
 def rollback_command(cluster: str) -> str:
     """Return the command that finishes the job by hand; of a registry's logs too."""
-    registry = registry_of_place(cluster)
-    return f"k3dasync registry delete {registry}" if registry else f"k3dasync rollback {cluster}"
+    kind, name = thing_of(cluster)
+    return f"k3dasync registry delete {name}" if kind == "registry" else f"k3dasync rollback {name}"
 
 
 async def recover(

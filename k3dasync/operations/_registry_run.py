@@ -6,7 +6,7 @@ from typing import Any
 from k3dasync.backend import Backend
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
-from k3dasync.journal import place_of_registry
+from k3dasync.journal import place_of
 from k3dasync.operations._forward import StepT
 from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._run import Run, new_run_id
@@ -37,7 +37,7 @@ async def perform(
         k3s="",
         sinks=sinks,
         is_rehearsal=backend.is_rehearsal,
-        place=place_of_registry(name),
+        place=place_of("registry", name),
     )
     try:
         await OneWay(

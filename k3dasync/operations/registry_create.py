@@ -20,7 +20,7 @@ from k3dasync.errors import (
 )
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
-from k3dasync.journal import cluster_lock, place_of_registry
+from k3dasync.journal import cluster_lock, place_of
 from k3dasync.operations._backward import take_back
 from k3dasync.operations._choose import registry_choice, registry_ip
 from k3dasync.operations._deadline import deadline_exceeded
@@ -63,7 +63,7 @@ async def create(
     Raises NameTaken, NotFound (there is no such network), SpecError or ClusterBusy before anything
     is made; TaskFailed, DeadlineExceeded or Interrupted after it was taken back.
     """
-    place, runtime = place_of_registry(asked.name), backend.runtime
+    place, runtime = place_of("registry", asked.name), backend.runtime
     facts = await runtime.facts()
     with cluster_lock(place, facts.id):
         await recover(place, runtime=runtime, facts=facts, also_kept=True)
@@ -138,7 +138,7 @@ class _Create:
 
     @property
     def _command(self) -> str:
-        return rollback_command(place_of_registry(self._asked.name))
+        return rollback_command(place_of("registry", self._asked.name))
 
     async def _decide(self, refused: frozenset[int]) -> tuple[Registry, Graph[ClusterTask]]:
         asked = self._asked

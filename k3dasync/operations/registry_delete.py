@@ -8,7 +8,7 @@ from k3dasync.cluster import APP, LABEL_NETWORK, LABEL_ROLE, Role
 from k3dasync.errors import NotFound
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
-from k3dasync.journal import cluster_lock, place_of_registry
+from k3dasync.journal import cluster_lock, place_of
 from k3dasync.operations import _registry_run
 from k3dasync.operations._existing import existing_clusters
 from k3dasync.operations._recover import recover
@@ -56,7 +56,7 @@ async def delete(
     kept: dict[str, str] = {}
 
     async def delete_one(name: str) -> bool:
-        place = place_of_registry(name)
+        place = place_of("registry", name)
         with cluster_lock(place, facts.id):
             cut = await recover(place, runtime=runtime, facts=facts, also_kept=True)
             detail = await _inspected(name, runtime)

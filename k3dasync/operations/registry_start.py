@@ -7,7 +7,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_ROLE, Node, Registry, Role
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
-from k3dasync.journal import cluster_lock, place_of_registry
+from k3dasync.journal import cluster_lock, place_of
 from k3dasync.operations import _registry_run
 from k3dasync.operations._recall import container_spec
 from k3dasync.operations._registries import registry_of
@@ -40,7 +40,7 @@ async def start(
     found = await find_registries(names, backend.runtime)
 
     async def start_one(name: str) -> bool:
-        with cluster_lock(place_of_registry(name), facts.id):
+        with cluster_lock(place_of("registry", name), facts.id):
             await _start(name, backend=backend, facts=facts, sinks=sinks)
         return True
 
@@ -68,7 +68,7 @@ async def stop_registries(
     async def stop_one(name: str) -> bool:
         if found[name].status in _STILL:
             return False
-        with cluster_lock(place_of_registry(name), facts.id):
+        with cluster_lock(place_of("registry", name), facts.id):
             await _stop(name, backend=backend, facts=facts, sinks=sinks)
         return True
 

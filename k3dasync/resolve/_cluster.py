@@ -15,6 +15,7 @@ from k3dasync.cluster import (
     LABEL_API_IP,
     LABEL_API_PORT,
     LABEL_CLUSTER,
+    LABEL_EXPIRES,
     LABEL_HOST_ALIASES,
     LABEL_IMAGE_VOLUME,
     LABEL_IMAGE_VOLUME_EXTERNAL,
@@ -68,17 +69,21 @@ def resolve(
     datastore_files: Mapping[str, bytes] = _NO_FILES,
     registry: RegistryChoice | None = None,
     used: Sequence[UsedRegistry] = (),
+    expires: str = "",
 ) -> Cluster:
     """Decide everything about a cluster.
 
     *host_alias* is what `host.k3d.internal` stands for: an address, or `host-gateway` where only
     the engine knows; empty leaves the name out. Named volumes that are asked for, begin with
     `k3d-` and are not among *present_volumes* are made, and go with the cluster, as with k3d.
-    *datastore_files* are the contents of the client's files that the datastore names, by path.
+    *datastore_files* are the contents of the client's files that the datastore names, by path;
+    *expires* is when its time is over, RFC 3339, if that is limited.
 
     Raises InvalidFilter for a node that will not be there, SpecError for what could not work.
     """
     base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
+    if expires:
+        base[LABEL_EXPIRES] = expires
     nodes = members(spec)
     assignment = assign(spec, nodes)
     registries = registries_of(spec, nodes.all, network, registry, used)

@@ -16,7 +16,7 @@ from k3dasync.errors import (
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Hang, Latency, backend_of
 from k3dasync.grammar.exposure import Exposure
 from k3dasync.images import REGISTRY
-from k3dasync.journal import past_runs, place_of_registry, registry_of_place
+from k3dasync.journal import past_runs, place_of, thing_of
 from k3dasync.life_errors import RegistryNotFound
 from k3dasync.operations import registry_create, registry_delete, registry_start
 from k3dasync.operations._registry_look import find_registries
@@ -99,7 +99,7 @@ async def test_a_name_that_is_taken_and_a_network_that_is_not_there() -> None:
         asked = LoneRegistry(name=NAME, spec=RegistrySpec(name=NAME), network="nosuch")
         with pytest.raises(NotFound, match=r"nosuch.*--default-network"):
             await registry_create.create(asked, backend=backend)
-        assert () == past_runs(place_of_registry(NAME))
+        assert () == past_runs(place_of("registry", NAME))
         await registry_create.create(PLAIN, backend=backend)
         with pytest.raises(NameTaken, match="there already"):
             await registry_create.create(PLAIN, backend=backend)
@@ -193,7 +193,7 @@ async def test_what_a_killed_create_has_left_goes_with_the_next_command() -> Non
     async with runtime_of() as runtime:
         backend = backend_of(runtime)
         await registry_create.create(PLAIN, backend=backend)
-        (past,) = past_runs(place_of_registry(NAME))
+        (past,) = past_runs(place_of("registry", NAME))
         lines = past.path.read_bytes().splitlines(keepends=True)
         past.path.write_bytes(b"".join(lines[:-1]))
 
@@ -282,9 +282,9 @@ async def test_stopped_and_started_again() -> None:
 
 def test_logs_of_registries_have_a_place_of_their_own() -> None:
     """No cluster can be called like that, and the registry is read back from it."""
-    place = place_of_registry("k3d-dev")
-    assert "k3d-dev" == registry_of_place(place)
-    assert "" == registry_of_place("k3d-dev")
+    place = place_of("registry", "k3d-dev")
+    assert ("registry", "k3d-dev") == thing_of(place)
+    assert ("cluster", "k3d-dev") == thing_of("k3d-dev")
     from k3dasync.errors import SpecError
     from k3dasync.spec import check_name
 
