@@ -101,6 +101,11 @@ def build() -> App:
         help="Take back what a killed run left.",
     )
     app.command(
+        "k3dasync.commands.prune:prune",
+        name="prune",
+        help="Remove what belongs to no cluster, and clusters whose time is over.",
+    )
+    app.command(
         "k3dasync.commands.doctor:doctor",
         name="doctor",
         help="Check whether a cluster would come up, with cures.",

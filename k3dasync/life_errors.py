@@ -3,6 +3,7 @@
 K3dAsyncError
 ├── NotHalted        nodes could not be stopped or paused     exit 1
 ├── RegistryNotFound no registry is called like that          exit 1
+├── FolderNotRemoved a folder on the client stays             exit 1
 ├── NotMade          a volume or network is not ours to remove exit 1
 └── SeveralFailed    for several clusters                     1, or what all of them have
 """
@@ -51,3 +52,13 @@ class NotMade(K3dAsyncError):
             f"cannot remove {kind} {name}: it was not made by k3dasync {kind} create; if you know "
             f"what it is: docker {kind} rm {name}"
         )
+
+
+class FolderNotRemoved(K3dAsyncError):
+    """A folder that k3d has made on the client cannot be removed."""
+
+    code = "FOLDER_NOT_REMOVED"
+    remedy = "Look what is in it; k3d's nodes run as root, and may have written there."
+
+    def __init__(self, folder: str, words: str) -> None:
+        super().__init__(f"cannot remove folder {folder}: {words}")

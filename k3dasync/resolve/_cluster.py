@@ -81,9 +81,7 @@ def resolve(
 
     Raises InvalidFilter for a node that will not be there, SpecError for what could not work.
     """
-    base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
-    if expires:
-        base[LABEL_EXPIRES] = expires
+    base = _base(spec.name, expires)
     nodes = members(spec)
     assignment = assign(spec, nodes)
     registries = registries_of(spec, nodes.all, network, registry, used)
@@ -126,6 +124,12 @@ def resolve(
         connections=registries.connections(),
         warnings=tuple(registries.warnings(one.binds for one in assignment.extras.values())),
     )
+
+
+def _base(name: str, expires: str) -> dict[str, str]:
+    """Return the labels of everything in a cluster."""
+    limited = {LABEL_EXPIRES: expires} if expires else {}
+    return {**APP, LABEL_CLUSTER: name, "k3d.version": f"k3dasync-{__version__}", **limited}
 
 
 def _secrets(spec: ClusterSpec, token: str) -> Iterator[str]:

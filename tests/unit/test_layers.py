@@ -62,7 +62,7 @@ LAYERS: list[set[str]] = [
         "etcd_reach",
         "sinks",
     },
-    {"kubeconfig", "watch", "docker", "fake"},
+    {"kubeconfig", "k3d_files", "watch", "docker", "fake"},
     {"tasks"},
     {"operations"},
     {"completion"},
