@@ -4,18 +4,15 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from k3dasync import __version__, entrypoint, nginx
+from k3dasync import entrypoint, nginx
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import (
     API_PORT,
-    APP,
     IMAGE_VOLUME_PATH,
     KUBECONFIG_ENV,
     LABEL_API_HOST,
     LABEL_API_IP,
     LABEL_API_PORT,
-    LABEL_CLUSTER,
-    LABEL_EXPIRES,
     LABEL_HOST_ALIASES,
     LABEL_IMAGE_VOLUME,
     LABEL_IMAGE_VOLUME_EXTERNAL,
@@ -44,7 +41,7 @@ from k3dasync.grammar.filters import Members
 from k3dasync.resolve import _arguments, _datastore, _scripts
 from k3dasync.resolve._assign import Assignment, Extras, assign
 from k3dasync.resolve._balancer import Balancer, port_alias, servers_alias
-from k3dasync.resolve._own import own_labels, own_network, own_volumes
+from k3dasync.resolve._own import base_labels, own_labels, own_network, own_volumes
 from k3dasync.resolve._registries import Registries, registries_of
 from k3dasync.runtime import ContainerSpec, File, PortBinding
 from k3dasync.spec import ClusterSpec
@@ -81,7 +78,7 @@ def resolve(
 
     Raises InvalidFilter for a node that will not be there, SpecError for what could not work.
     """
-    base = _base(spec.name, expires)
+    base = base_labels(spec.name, expires)
     nodes = members(spec)
     assignment = assign(spec, nodes)
     registries = registries_of(spec, nodes.all, network, registry, used)
@@ -124,12 +121,6 @@ def resolve(
         connections=registries.connections(),
         warnings=tuple(registries.warnings(one.binds for one in assignment.extras.values())),
     )
-
-
-def _base(name: str, expires: str) -> dict[str, str]:
-    """Return the labels of everything in a cluster."""
-    limited = {LABEL_EXPIRES: expires} if expires else {}
-    return {**APP, LABEL_CLUSTER: name, "k3d.version": f"k3dasync-{__version__}", **limited}
 
 
 def _secrets(spec: ClusterSpec, token: str) -> Iterator[str]:
