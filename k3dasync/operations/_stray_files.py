@@ -85,11 +85,13 @@ def logs(
                 yield Stray(kind="log", name=str(past.path), cluster=name, why=why, size=size)
 
 
-def locks(is_there: Callable[[str, str], bool], facts: EngineFacts) -> Iterator[Stray]:
+def locks(
+    is_there: Callable[[str, str], bool], facts: EngineFacts, older_than: float
+) -> Iterator[Stray]:
     """Yield lock files of things that are gone from this engine."""
     for path, place in journal.lock_files(facts.id):
         kind, name = thing_of(place)
-        if not is_there(kind, name):
+        if not is_there(kind, name) and _is_old(path, older_than, time.time()):
             why = f"lock of a {kind} that is gone"
             yield Stray(kind="lock", name=str(path), cluster=name, why=why)
 

@@ -170,7 +170,7 @@ def _in_files(wanted: Wanted, stock: Stock, facts: EngineFacts) -> Iterator[Stra
     yield from _stray_files.entries(gone, facts, wanted.age)
     yield from _stray_files.folders(names, facts, wanted.age, stock.now)
     yield from _stray_files.logs(is_there, facts, wanted.older_than)
-    yield from _stray_files.locks(is_there, facts)
+    yield from _stray_files.locks(is_there, facts, wanted.age)
 
 
 def _grouped(found: Iterable[Stray]) -> dict[str, list[Stray]]:
@@ -205,7 +205,7 @@ async def _remove(
 
     run = Run(
         id=new_run_id(),
-        operation="prune",
+        operation="prune" if cluster else "prune of no cluster",
         cluster=cluster or None,
         facts=facts,
         k3s="",

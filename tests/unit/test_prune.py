@@ -1,12 +1,16 @@
 """Prune on the fake engine and in the user's files."""
 
+import io
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from k3dasync import cli, events, kubeconfig
+from k3dasync.backend import Backend
 from k3dasync.errors import EngineError, RollbackIncomplete
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.grammar.registries import parse_reference
@@ -19,7 +23,7 @@ from k3dasync.operations.external import Asked
 from k3dasync.operations.listing import describe, list_clusters
 from k3dasync.operations.prune import Wanted, find, remove
 from k3dasync.operations.registry_create import LoneRegistry
-from k3dasync.runtime import EngineFacts
+from k3dasync.runtime import EngineFacts, VolumeSpec
 from k3dasync.spec import ClusterSpec, RegistrySpec
 from tests.laws import Keeper, assert_laws
 
@@ -292,6 +296,54 @@ async def test_k3ds_folders_of_nodes_that_are_gone(own_directories: Path) -> Non
         await remove(found, ALL, backend=backend)
     left = {one.name for one in base.iterdir()}
     assert {".k3d-dev-server-0", ".k3d-gone-agent-2", ".other"} == left
+
+
+class Terminal(io.StringIO):
+    """What a user types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@asynccontextmanager
+async def littered() -> AsyncIterator[Backend]:
+    """Open a fake engine on which a volume of a cluster that is gone has been left."""
+    async with FakeRuntime(latency=Latency.instant()) as runtime:
+        labels = {"app": "k3d", "k3d.cluster": "old"}
+        await runtime.create_volume(VolumeSpec(name="k3d-old-images", labels=labels))
+        yield backend_of(runtime)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("y\n", "1 thing, 1MB removed"), ("\n", "nothing was removed")]
+)
+def test_the_command_asks_at_a_terminal(
+    typed: str,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What would go is shown first; anything but a yes is a no."""
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # lines, no live view
+    command = ["prune", "--runtime", f"{__name__}:littered", "--older-than", "0s"]
+    assert 0 == cli.main(command)
+    said = capsys.readouterr().err
+    assert said.index("k3d-old-images") < said.index("remove 1 thing, 1MB? [y/N]")
+    assert expected in said
+
+
+def test_without_a_terminal_it_wants_to_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --force it does it, and says in JSON what it has removed."""
+    command = ["prune", "old", "--runtime", f"{__name__}:littered", "--older-than", "0s"]
+    assert 2 == cli.main(command)
+    assert "pass --force" in capsys.readouterr().err
+    assert 0 == cli.main([*command, "--force", "-o", "json"])
+    (removed,) = json.loads(capsys.readouterr().out)
+    assert {"kind": "volume", "name": "k3d-old-images", "cluster": "old", "bytes": 1_000_000} == {
+        key: value for key, value in removed.items() if key != "why"
+    }
 
 
 def test_the_command_asks_nobody_where_nobody_is(
