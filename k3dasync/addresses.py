@@ -160,6 +160,20 @@ def fixed_addresses(subnet: str) -> Iterator[str]:
         yield str(network[index])
 
 
+def addresses_of_own(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:
+    """Return free addresses of the lower half of a network that is laid out by us.
+
+    Raises SpecError if there are too few.
+    """
+    free = (one for one in fixed_addresses(subnet) if one not in taken)
+    found = tuple(islice(free, count))
+    if len(found) < count:
+        raise InvalidNetwork(
+            f"network {subnet} has {len(found)} fixed addresses left, {count} are needed"
+        )
+    return found
+
+
 def addresses_of_foreign(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:
     """Return free addresses of a network we did not make, highest first.
 

@@ -16,6 +16,7 @@ from k3dasync import addresses
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import (
     API_PORT,
+    LABEL_EXTERNAL,
     REGISTRY_PORT,
     ApiChoice,
     Cluster,
@@ -114,7 +115,9 @@ def choose_network(
     fixed: tuple[str, ...] = ()
     if subnet and not refused.fixed_addresses:
         taken = in_use | refused.addresses | {existing.gateway}
-        fixed = addresses.addresses_of_foreign(subnet, count, taken)
+        is_divided = LABEL_EXTERNAL in existing.labels  # by us: its lower half is for nodes
+        choose = addresses.addresses_of_own if is_divided else addresses.addresses_of_foreign
+        fixed = choose(subnet, count, taken)
     choice = _foreign(name, subnet=subnet, gateway=existing.gateway, fixed=fixed)
     return replace(choice, has_ipv6=any(":" in cidr for cidr in existing.subnets))
 

@@ -21,10 +21,11 @@ from k3dasync.operations._choose import (
     registry_ip,
 )
 from k3dasync.operations._forward import planned
+from k3dasync.operations._inspect import INSPECTIONS, inspect_present
 from k3dasync.operations._observe import World
 from k3dasync.operations._registries import used_registries
 from k3dasync.resolve import resolve
-from k3dasync.runtime import Runtime
+from k3dasync.runtime import Runtime, Status
 from k3dasync.spec import ClusterSpec, check_image
 from k3dasync.tasks import ClusterTask
 
@@ -54,9 +55,21 @@ async def neighbours(spec: ClusterSpec, world: World, runtime: Runtime) -> Neigh
     """Ask the engine for a cluster's neighbours; raises RegistryUnusable if one cannot be used."""
     name, in_use = network_name(spec), frozenset[str]()
     if name != HOST_NETWORK and world.network(name) is not None:
-        in_use = await runtime.addresses_in_use(name)
+        in_use = await runtime.addresses_in_use(name) | await _kept(name, world, runtime)
     used = await used_registries(spec, world, runtime)
     return Neighbours(addresses=in_use, registries=used)
+
+
+async def _kept(network: str, world: World, runtime: Runtime) -> frozenset[str]:
+    """Return the addresses of members that do not run and will want them again."""
+    names = [
+        one.name
+        for one in world.containers
+        if network in one.addresses and one.status is not Status.RUNNING
+    ]
+    details = await inspect_present(runtime, names, at_once=INSPECTIONS)
+    found = (one.fixed_addresses.get(network) for one in details.values())
+    return frozenset(address for address in found if address)
 
 
 async def decide(

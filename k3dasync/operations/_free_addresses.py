@@ -1,9 +1,6 @@
 """Addresses for what comes into a network that is there."""
 
-from itertools import islice
-
 from k3dasync import addresses
-from k3dasync.errors import SpecError
 from k3dasync.operations._inspect import INSPECTIONS, inspect_present
 from k3dasync.runtime import NetworkState, Runtime
 
@@ -23,12 +20,5 @@ async def free_addresses(
     taken = {one.fixed_addresses.get(network.name, "") for one in details.values()}
     taken |= {one.state.addresses.get(network.name, "") for one in details.values()}
     taken.add(network.gateway)
-    if not is_ours:
-        return addresses.addresses_of_foreign(subnet, count, taken)
-    free = (one for one in addresses.fixed_addresses(subnet) if one not in taken)
-    found = tuple(islice(free, count))
-    if len(found) < count:
-        raise SpecError(
-            f"network {network.name} has {len(found)} fixed addresses left, {count} are needed"
-        )
-    return found
+    choose = addresses.addresses_of_own if is_ours else addresses.addresses_of_foreign
+    return choose(subnet, count, taken)

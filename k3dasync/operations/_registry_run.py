@@ -31,7 +31,7 @@ async def perform(
     """Walk the graph for the registry of that name, whose lock is held; raises as OneWay does."""
     run = Run(
         id=new_run_id(),
-        operation=f"{operation} {name}",
+        operation=operation,
         cluster=None,
         facts=facts,
         k3s="",

@@ -205,7 +205,7 @@ async def _remove(
 
     run = Run(
         id=new_run_id(),
-        operation="prune" if cluster else "prune of no cluster",
+        operation="prune",
         cluster=cluster or None,
         facts=facts,
         k3s="",

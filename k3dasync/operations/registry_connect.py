@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.backend import Backend
-from k3dasync.cluster import LABEL_CLUSTER, Cluster, Connection, Registry
+from k3dasync.cluster import LABEL_CLUSTER, LABEL_EXTERNAL, Cluster, Connection, Registry
 from k3dasync.errors import RegistryUnusable
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
@@ -262,7 +262,8 @@ class _Connect(_Change):
             return {}
         found = await self.backend.runtime.networks()
         network: NetworkState = next(one for one in found if one.name == self.cluster.network_name)
-        is_ours = network.name == self.existing.own_network and LABEL_CLUSTER in network.labels
+        # Divided into halves, for fixed addresses and for others.
+        is_ours = bool({LABEL_CLUSTER, LABEL_EXTERNAL} & network.labels.keys())
         chosen = await free_addresses(network, len(names), self.backend.runtime, is_ours=is_ours)
         return dict(zip(names, chosen, strict=True))
 

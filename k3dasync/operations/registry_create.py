@@ -69,7 +69,7 @@ async def create(
         await recover(place, runtime=runtime, facts=facts, also_kept=True)
         run = Run(
             id=new_run_id(),
-            operation=f"registry create {asked.name}",
+            operation="registry-create",
             cluster=None,
             facts=facts,
             k3s="",

@@ -99,7 +99,7 @@ async def _remove(
 
     told = [f"nodes of cluster {one} are not told that {name} is gone" for one in users]
     await _registry_run.perform(
-        "registry delete",
+        "registry-delete",
         name,
         Graph([gone]),
         act,

@@ -92,7 +92,7 @@ async def _start(
         await task.run(replace(context, report=report))
 
     await _registry_run.perform(
-        "registry start",
+        "registry-start",
         name,
         _starts(detail, registry),
         act,
@@ -119,7 +119,7 @@ async def _stop(
 
     graph = halt.stops([node], is_drained=False)
     await _registry_run.perform(
-        "registry stop", name, graph, act, backend=backend, facts=facts, sinks=sinks
+        "registry-stop", name, graph, act, backend=backend, facts=facts, sinks=sinks
     )
 
 

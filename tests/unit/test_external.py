@@ -12,6 +12,8 @@ from k3dasync.operations import external
 from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.operations.external import Asked
+from k3dasync.operations.start import StartOptions, start
+from k3dasync.operations.stop import stop_clusters
 from k3dasync.runtime import VolumeSpec
 from k3dasync.spec import ClusterSpec
 
@@ -41,6 +43,22 @@ async def test_clusters_come_and_go_in_a_network_of_its_own() -> None:
         assert await external.delete_volume("data", runtime)
         assert not await external.delete_volume("data", runtime)
         assert runtime.is_empty()
+
+
+async def test_a_stopped_clusters_addresses_are_not_given_to_another() -> None:
+    """Both have fixed ones of the half that the engine leaves alone, and both come back."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        subnet = await external.create_network(Asked(name="shared", labels={}), runtime)
+        await create(ClusterSpec(name="a", network="shared", agents=1), backend=backend)
+        await stop_clusters(["a"], backend=backend)
+        await create(ClusterSpec(name="b", network="shared", agents=1), backend=backend)
+        await start(["a"], StartOptions(seconds=300), backend=backend)
+
+        details = [await runtime.inspect_container(one.name) for one in await runtime.containers()]
+        found = {one.fixed_addresses["shared"] for one in details}
+        assert 6 == len(found)
+        assert found <= set(addresses.fixed_addresses(subnet))
 
 
 async def test_a_volume_is_made_once() -> None:

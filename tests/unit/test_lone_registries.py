@@ -1,5 +1,7 @@
 """Registries by themselves on the fake engine: made, deleted, started, stopped."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 
@@ -13,10 +15,21 @@ from k3dasync.errors import (
     PortTaken,
     TaskFailed,
 )
-from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Hang, Latency, backend_of
+from k3dasync.fake import (
+    Fail,
+    FakeRuntime,
+    Fault,
+    Faults,
+    Hang,
+    Kill,
+    Latency,
+    Moment,
+    ProcessKilled,
+    backend_of,
+)
 from k3dasync.grammar.exposure import Exposure
 from k3dasync.images import REGISTRY
-from k3dasync.journal import past_runs, place_of, thing_of
+from k3dasync.journal import past_runs, place_of, state_dir, thing_of
 from k3dasync.life_errors import RegistryNotFound
 from k3dasync.operations import registry_create, registry_delete, registry_start
 from k3dasync.operations._registry_look import find_registries
@@ -26,6 +39,7 @@ from k3dasync.operations.registry_create import LoneRegistry
 from k3dasync.runtime import PortBinding, Status
 from k3dasync.spec import ClusterSpec, RegistryProxy, RegistrySpec
 from tests.laws import Keeper, assert_laws
+from tests.properties.test_create import Disk
 from tests.support import virtual_time
 
 NAME = "k3d-reg"
@@ -152,6 +166,45 @@ async def test_a_create_that_fails_leaves_nothing() -> None:
     last = keeper.events[-1]
     assert isinstance(last, events.RunFailed)
     assert last.rolled_back
+
+
+async def test_whatever_call_fails_nothing_is_left() -> None:
+    """Each call of a create in turn, before and after it has taken effect."""
+    for moment in Moment:
+        for number in range(1, 100):
+            trouble = Fail(EngineError("do", "it", "no"))
+            fault = Fault(trouble=trouble, nth=number, moment=moment)
+            async with runtime_of(fault) as runtime:
+                backend = backend_of(runtime)
+                try:
+                    await registry_create.create(PLAIN, backend=backend)
+                except (TaskFailed, EngineError):
+                    assert runtime.is_empty(), (moment, number)
+                else:
+                    break
+        assert 5 < number < 99
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+async def test_a_killed_create_is_taken_back_by_a_delete(moment: Moment) -> None:
+    """At every call: what was there then is gone after the next command of that name."""
+    for number in range(1, 100):
+        disk = Disk(state_dir())
+        orders = [
+            Fault(trouble=trouble, nth=number, moment=moment) for trouble in (disk.stop, Kill())
+        ]
+        async with runtime_of(*orders) as runtime:
+            backend = backend_of(runtime)
+            with suppress(ProcessKilled, BaseExceptionGroup, EngineError):
+                await registry_create.create(PLAIN, backend=backend)
+            if not runtime.faults.is_killed:
+                break
+            runtime.faults.revive()
+            disk.restore()
+            await registry_delete.delete([NAME], backend=backend)
+            assert runtime.is_empty(), number
+            assert not any(past.is_unfinished for past in past_runs(place_of("registry", NAME)))
+    assert 5 < number < 99
 
 
 @virtual_time
