@@ -50,6 +50,22 @@ _CONFIG: dict[str, tuple[tuple[str, ...], str]] = {
     "schema": ((), "Print the JSON Schema of config files."),
 }
 
+_REGISTRY: dict[str, tuple[tuple[str, ...], str]] = {
+    "create": ((), "Create a registry by itself."),
+    "delete": (("del", "rm"), "Delete registries."),
+    "list": (("ls", "get"), "List registries."),
+    "start": ((), "Start registries."),
+    "stop": ((), "Stop registries."),
+    "connect": ((), "Let clusters use registries."),
+    "disconnect": ((), "Let clusters use registries no more."),
+}
+
+_EXTERNAL: dict[str, tuple[tuple[str, ...], str]] = {
+    "create": ((), "Create a {} for several clusters."),
+    "delete": (("del", "rm"), "Delete {}s that were created so."),
+    "list": (("ls", "get"), "List {}s that were created so."),
+}
+
 _ABOUT = """k3s clusters in Docker containers, created concurrently.
 
 With every command: --verbose and --trace tell more on standard error, --timestamps the time of day.
@@ -81,6 +97,8 @@ def build() -> App:
         path = f"k3dasync.commands.kubeconfig:{word}"
         _command(kubeconfig, path, word, alias, help)
     app.command(kubeconfig)
+    _add_registry(app)
+    _add_external(app)
     config = _app("config", "Work with config files.")
     for word, (also, help) in _CONFIG.items():
         _command(config, f"k3dasync.commands.config:{word}", word, also, help)
@@ -89,6 +107,11 @@ def build() -> App:
         "k3dasync.commands.rollback:rollback",
         name="rollback",
         help="Take back what a killed run left.",
+    )
+    app.command(
+        "k3dasync.commands.prune:prune",
+        name="prune",
+        help="Remove what belongs to no cluster, and clusters whose time is over.",
     )
     app.command(
         "k3dasync.commands.doctor:doctor",
@@ -129,6 +152,25 @@ def _add_access(app: App, cluster: App, kubeconfig: App) -> None:
     path = "k3dasync.commands.runtime_info:runtime_info"
     help = "Print what the engine says of itself."
     app.command(path, name="runtime-info", help=help, show=False)
+
+
+def _add_registry(app: App) -> None:
+    for name in ("registry", "registries", "reg"):
+        group = _app(name, "Work with registries.")
+        group.show = name == "registry"
+        for word, (also, help) in _REGISTRY.items():
+            function = "list_registries" if word == "list" else word
+            _command(group, f"k3dasync.commands.registry:{function}", word, also, help)
+        app.command(group)
+
+
+def _add_external(app: App) -> None:
+    for name in ("volume", "network"):
+        group = _app(name, f"Work with {name}s of no cluster.")
+        for word, (also, help) in _EXTERNAL.items():
+            path = f"k3dasync.commands.{name}:{word}_{name}{'s' * (word != 'create')}"
+            _command(group, path, word, also, help.format(name))
+        app.command(group)
 
 
 def _add_image(app: App) -> None:

@@ -9,6 +9,7 @@ from anyio.abc import AnyByteStream
 from anyio.streams.stapled import StapledObjectStream
 
 from k3dasync.fake import host as looking
+from k3dasync.fake import tools
 from k3dasync.fake.state import Container
 from k3dasync.image_archive import NameScanner
 from k3dasync.runtime import Executed
@@ -78,6 +79,8 @@ async def _run(
             return Executed(code=0, out="".join(f"{n}\n" for n in container.imported).encode())
         case given if is_node and given == _IMPORT:
             return await _import(container, stdin or _nothing(), ctr)
+        case given if is_node and (ended := tools.run(container, given)) is not None:
+            return ended
     words = f'exec: "{command[0]}": executable file not found in $PATH: unknown'
     return Executed(code=NOT_FOUND, out=words.encode())
 

@@ -17,7 +17,7 @@ from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.latency import Latency
 from k3dasync.fake.process import KILLED, Exit, Process, Program
-from k3dasync.fake.state import Container, Endpoint, Inventory, Network, has_labels
+from k3dasync.fake.state import EPOCH, Container, Endpoint, Inventory, Network, has_labels
 from k3dasync.runtime import ContainerEvent, Status
 
 
@@ -49,6 +49,10 @@ class Machine:
     def new_id(self) -> str:
         """Return an id as long as the engine's."""
         return f"{next(self._ids):064x}"
+
+    def now(self) -> float:
+        """Return the time by the engine's clock, in seconds since 1970."""
+        return EPOCH.timestamp() + anyio.current_time()
 
     def process(self, container: Container) -> Process | None:
         """Return the process of a container, if it is started."""
@@ -239,7 +243,7 @@ class Machine:
         container.status = Status.RUNNING
         self.tell("unpause", container)
 
-    async def remove(self, container: Container) -> None:
+    async def remove(self, container: Container, *, keeps_volumes: bool = False) -> None:
         """End a container and take it apart; its name is free when this returns."""
         engine = self.latency.engine
         await self.kill(container)
@@ -248,4 +252,6 @@ class Machine:
         async with self.removal:
             await anyio.sleep(engine.remove_serial)
         del self.inventory.containers[container.name]
+        for name in () if keeps_volumes else container.anonymous.values():
+            self.inventory.volumes.pop(name, None)
         self.tell("destroy", container)

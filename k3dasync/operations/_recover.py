@@ -8,7 +8,7 @@ import anyio
 from k3dasync import events
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
-from k3dasync.journal import Journal, PastRun, past_runs
+from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts, Runtime
 from k3dasync.undo import RemoveKubeconfigEntries, leftovers
@@ -23,8 +23,9 @@ class Recovered:
 
 
 def rollback_command(cluster: str) -> str:
-    """Return the command that finishes the job by hand."""
-    return f"k3dasync rollback {cluster}"
+    """Return the command that finishes the job by hand; of a registry's logs too."""
+    kind, name = thing_of(cluster)
+    return f"k3dasync registry delete {name}" if kind == "registry" else f"k3dasync rollback {name}"
 
 
 async def recover(
@@ -52,14 +53,16 @@ async def recover(
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
-        left = await _take_back(past, runtime=runtime, sinks=sinks, needs_files=needs_files)
+        left = await _take_back(
+            cluster, past, runtime=runtime, sinks=sinks, needs_files=needs_files
+        )
         entries += left
         finished.append(past)
     return Recovered(tuple(finished), tuple(entries))
 
 
 async def _take_back(
-    past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
+    place: str, past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -99,7 +102,7 @@ async def _take_back(
     finally:
         log.close()
     if left:
-        raise RollbackIncomplete(left, rollback_command(started.cluster or ""))
+        raise RollbackIncomplete(left, rollback_command(place))
     return entries
 
 

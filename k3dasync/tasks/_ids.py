@@ -30,6 +30,21 @@ def connect(name: str) -> TaskId:
     return TaskId(f"connect:{name}")
 
 
+def answer(name: str) -> TaskId:
+    """The registry answers where it is published."""
+    return TaskId(f"answer:{name}")
+
+
+def tell(node: str) -> TaskId:
+    """The node knows, or does not know any more, the registries."""
+    return TaskId(f"tell:{node}")
+
+
+def hosting(cluster: str) -> TaskId:
+    """Tools find out from the cluster where to push images to."""
+    return TaskId(f"hosting:{cluster}")
+
+
 def supervisor(name: str) -> TaskId:
     """Nodes can join."""
     return TaskId(f"supervisor:{name}")

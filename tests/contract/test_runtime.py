@@ -379,6 +379,64 @@ async def test_a_host_port_is_given_once(bench: Bench) -> None:
 # ---- volumes
 
 
+async def test_the_default_bridge_is_always_there(bench: Bench) -> None:
+    """A container can be in it, where the engine chooses its address; nobody can remove it."""
+    runtime = bench.runtime
+    (bridge,) = [one for one in await runtime.networks() if one.name == "bridge"]
+    spec = bench.spec("bridge")
+    await runtime.create_container(spec)
+    await runtime.start_container(spec.name)
+
+    assert (await runtime.inspect_container(spec.name)).state.addresses["bridge"]
+    assert bridge.subnets
+    with pytest.raises(EngineError, match=r"pre-defined|active endpoints"):
+        await runtime.remove_network("bridge", {})
+
+
+async def test_networks_and_volumes_say_when_they_were_made(bench: Bench) -> None:
+    """By the engine's clock, in seconds, whole ones for volumes; not later than the next one."""
+    runtime = bench.runtime
+    await bench.network("old")
+    await runtime.create_volume(VolumeSpec(name=f"{bench.name}-old", labels=bench.labels))
+    await bench.network("new")
+    await runtime.create_volume(VolumeSpec(name=f"{bench.name}-new", labels=bench.labels))
+
+    networks = {one.name: one.created for one in await runtime.networks(bench.labels)}
+    volumes = {one.name: one.created for one in await runtime.volumes(bench.labels)}
+    assert 0 < networks[f"{bench.name}-old"] <= networks[f"{bench.name}-new"]
+    assert 0 < volumes[f"{bench.name}-old"] <= volumes[f"{bench.name}-new"]
+
+
+async def test_the_engine_counts_what_is_in_volumes(bench: Bench) -> None:
+    """Bytes, and the containers that mount one, running or not."""
+    runtime, name = bench.runtime, f"{bench.name}-volume"
+    await runtime.create_volume(VolumeSpec(name=name, labels=bench.labels))
+    usage = (await runtime.volume_usage())[name]
+    assert 0 == usage.users
+    assert usage.size is not None
+
+    spec = bench.spec(await bench.network(), binds=(f"{name}:/data",))
+    await runtime.create_container(spec)
+    assert 1 == (await runtime.volume_usage())[name].users
+    assert name == (await runtime.inspect_container(spec.name)).volumes["/data"]
+
+
+async def test_volumes_without_a_name_go_with_their_container_or_stay(bench: Bench) -> None:
+    """As the removal says; until then an inspection knows their names."""
+    runtime, network = bench.runtime, await bench.network()
+    for keeps in (False, True):
+        spec = bench.spec(network)
+        await runtime.create_container(spec)
+        volumes = set((await runtime.inspect_container(spec.name)).volumes.values())
+        assert volumes
+        await runtime.remove_container(spec.name, bench.labels, keeps_volumes=keeps)
+
+        left = {one.name for one in await runtime.volumes()}
+        assert (volumes if keeps else set()) == volumes & left
+        for one in volumes & left:
+            await runtime.remove_volume(one, {})
+
+
 async def test_a_volume_that_is_there_keeps_its_labels(bench: Bench) -> None:
     """A second create answers with the labels of the first: whoever asks must compare."""
     name = f"{bench.name}-volume"

@@ -43,7 +43,7 @@ from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
-from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.life_errors import FolderNotRemoved, NotHalted, NotMade, SeveralFailed
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -84,6 +84,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "UNEXPECTED_ARGUMENT": ("create", "a", "b"),
     "HOST_UNFIT": ("doctor", "--agents", "900", "--servers", "500", "--runtime", "fake"),
     "CLUSTER_NOT_FOUND": ("list", "nope", "--runtime", "fake"),
+    "REGISTRY_NOT_FOUND": ("registry", "list", "nope", "--runtime", "fake"),
     "NODE_NOT_FOUND": ("node", "list", "nope", "--runtime", "fake"),
     "TAGS_UNAVAILABLE": ("version", "list", "localhost:1/nothing/there"),
     "DEADLINE_EXCEEDED": (*CREATE, "--timeout", "100ms"),
@@ -115,7 +116,9 @@ RAISED: tuple[K3dAsyncError, ...] = (
     ExportIncomplete("x.tar.gz", ["no log"]),
     ProgramUnusable("kubectl", "no"),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
-    SeveralFailed("failed for 2 clusters: a, b"),
+    SeveralFailed("failed for 2 of them: a, b"),
+    NotMade("volume", "data"),
+    FolderNotRemoved(".k3d-dev-server-0", "no"),
     ImageNotFound("no"),
     ImportFailed("no"),
     RegistryUnusable("x", "no", "look"),
