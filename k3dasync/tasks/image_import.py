@@ -26,6 +26,10 @@ LIST = ("ctr", "image", "ls", "-q")
 """k3s's own ctr: it knows k3s's containerd and the namespace of Kubernetes."""
 LAST_WORDS = 3
 """Lines of a ctr that failed: the reason is in the last one."""
+KILLED = 137
+"""The exit code of a command that got SIGKILL: its container has ended, or the kernel chose it."""
+_CURES = {Status.PAUSED: "let it go on first", Status.RESTARTING: "look at its log"}
+"""What to do about a node that does not run; about all others it is to start it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +140,8 @@ class ImportInto:
         """Take all sources at once; raises ImportFailed with what went wrong of each."""
         try:
             if self.status is not Status.RUNNING:
-                raise ImportFailed(f"it does not run, it is {self.status}; start it first")
+                cure = _CURES.get(self.status, "start it first")
+                raise ImportFailed(f"it does not run, it is {self.status}; {cure}")
             await self._take_all(context)
             await self._verify(context)
         finally:
@@ -221,8 +226,14 @@ def _reason(error: Exception) -> str:
 
 
 def _words(said: bytes, code: int) -> str:
+    if code == KILLED:
+        return "ctr was killed: the node has ended, or there is no memory left"
     lines = said.decode(errors="replace").strip().splitlines()[-LAST_WORDS:]
-    return " ".join(" ".join(lines).split()) or f"ctr exited with code {code}"
+    words = " ".join(" ".join(lines).split()) or f"ctr exited with code {code}"
+    if "content digest" in words and words.endswith("not found"):
+        # What `docker save` writes of an image of which the engine has some platforms only.
+        words += "; its index names what is not in it: save it for one platform, --platform"
+    return words
 
 
 def passages(graph: Graph["ImportTask"]) -> dict[str, Passage]:

@@ -19,6 +19,7 @@ LAYERS: list[set[str]] = [
         "fanout",
         "image_archive",
         "local_archives",
+        "unpacking",
         "plugins",
         "channels",
         "registries_yaml",
