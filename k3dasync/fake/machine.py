@@ -60,6 +60,8 @@ class Machine:
         process = self.process(container)
         if process is None or not container.is_running:
             words = f"Container {container.id} is not running"
+            if container.status is Status.PAUSED:
+                words = f"Container {name} is paused, unpause the container before exec"
             raise Conflict(operation, f"container {name}", words)
         return container, process
 

@@ -112,7 +112,7 @@ class Container:
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     data: Any = None
     serves: set[Service] = field(default_factory=set)
-    imported: set[str] = field(default_factory=set)
+    imported: dict[str, ImageState] = field(default_factory=dict)
     executing: list[str] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 

@@ -804,6 +804,17 @@ class Pieces:
         raise StopAsyncIteration
 
 
+class Never:
+    """Input of which nothing comes."""
+
+    def __aiter__(self) -> "Never":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
 async def running(bench: Bench) -> str:
     spec = bench.spec(await bench.network())
     await bench.runtime.create_container(spec)
@@ -858,14 +869,6 @@ async def test_a_command_that_is_cut_ends(bench: Bench) -> None:
     """Cancelled while it waits for input, it does not stay: its input is at its end."""
     name = await running(bench)
 
-    class Never:
-        def __aiter__(self) -> "Never":
-            return self
-
-        async def __anext__(self) -> bytes:
-            await anyio.sleep_forever()
-            raise AssertionError
-
     with anyio.fail_after(30), anyio.move_on_after(1) as scope:
         await bench.runtime.execute(name, ["cat"], stdin=Never())
 
@@ -918,6 +921,33 @@ async def test_commands_run_in_running_containers_only(bench: Bench) -> None:
         await bench.runtime.execute(spec.name, ["true"])
     with pytest.raises(NotFound):
         await bench.runtime.execute(f"{bench.name}-none", ["true"])
+
+
+async def test_no_command_runs_in_what_is_paused(bench: Bench) -> None:
+    """It would wait for ever; so it is refused."""
+    name = await running(bench)
+    await bench.runtime.pause_container(name)
+
+    with pytest.raises(Conflict, match="paused"):
+        await bench.runtime.execute(name, ["true"])
+
+
+async def test_a_command_ends_with_its_container(bench: Bench) -> None:
+    """Whatever the container does next, the command was killed."""
+    name = await running(bench)
+    ended: list[int] = []
+
+    async def cat() -> None:
+        ended.append((await bench.runtime.execute(name, ["cat"], stdin=Never())).code)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(cat)
+            while not await bench.executes(name, "cat"):  # noqa: ASYNC110 - nothing tells us
+                await anyio.sleep(0.05)
+            await bench.exit(name)
+
+    assert [137] == ended
 
 
 async def test_an_exported_image_is_an_archive_with_its_tag(bench: Bench) -> None:

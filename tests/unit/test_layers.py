@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors"},
+    {"invalid", "node_errors", "life_errors", "image_errors"},
     {
         "masks",
         "streams",
@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
         "image_archive",
         "local_archives",
         "unpacking",
+        "node_images",
         "plugins",
         "channels",
         "registries_yaml",
