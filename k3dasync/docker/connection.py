@@ -80,6 +80,7 @@ class Connection:
         *,
         params: Mapping[str, str] | Sequence[tuple[str, str]],
         headers: Mapping[str, str] | None = None,
+        data: AsyncIterator[bytes] | None = None,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Ask for a stream of bytes, and close it on leaving, however that happens.
 
@@ -87,7 +88,9 @@ class Connection:
         Entered when the engine has answered; raises foreign errors, so use it inside `mapped`.
         """
         url = f"{self.base}/{self.docker.api_version}/{path}"
-        async with self.session.request(method, url, params=params, headers=headers) as answer:
+        async with self.session.request(
+            method, url, params=params, headers=headers, data=data
+        ) as answer:
             if answer.status >= 400:
                 raise aiodocker.DockerError(answer.status, await answer.text())
             yield answer.content

@@ -1,8 +1,9 @@
 """Importing images into the nodes of clusters: read once, given to all of them at the same time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from k3dasync import events, local_archives, unpacking
 from k3dasync.backend import Backend
@@ -18,7 +19,9 @@ from k3dasync.runtime import Runtime
 from k3dasync.scheduler import Report
 from k3dasync.tasks import TaskReport
 from k3dasync.tasks import image_import as tasks
-from k3dasync.tasks.image_import import ImportTask, Source
+from k3dasync.tasks.image_import import ImageTask, Source
+
+ImageTaskT = TypeVar("ImageTaskT", bound=ImageTask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +72,29 @@ async def import_images(
     raise Interrupted(stop.because or "stopped")
 
 
+def judge(report: Report) -> K3dAsyncError | None:
+    """Return one error for all failures, the nodes' first: a source fails with its last reader."""
+    if not report.failed:
+        return None
+    by_node = {id: why for id, why in report.failed.items() if id.startswith("load:")}
+    failed = by_node or report.failed
+    shown = [f"{id.partition(':')[2]}: {why}" for id, why in failed.items()]
+    done = sum(id.startswith("load:") for id in report.done)
+    rest = f"; done on {done} other node{'s' * (done != 1)}" if done else ""
+    return ImportFailed(f"not imported into {'; '.join(shown)}{rest}")
+
+
 async def perform(
-    graph: Graph[ImportTask], run: Run, runtime: Runtime, seconds: float | None
+    graph: Graph[ImageTaskT],
+    run: Run,
+    runtime: Runtime,
+    seconds: float | None,
+    judge: Callable[[Report], K3dAsyncError | None] = judge,
 ) -> Imported:
-    """Walk a graph of imports; what has failed is one error, the nodes' reasons first."""
+    """Walk a graph of imports and what comes before them; *judge* says what failures mean."""
     passages = tasks.passages(graph)
 
-    async def act(task: ImportTask, report: TaskReport) -> None:
+    async def act(task: ImageTaskT, report: TaskReport) -> None:
         await task.run(tasks.ImportContext(runtime=runtime, passages=passages, report=report))
 
     def warn() -> None:
@@ -118,15 +137,3 @@ def _file(path: str) -> Source:
     opened = partial(unpacking.unpacked, partial(local_archives.from_file, path), path)
     # How long it is when it is unpacked stands nowhere that is quick to read.
     return Source(name=path, open=opened, size=None if is_packed else size, about=size)
-
-
-def judge(report: Report) -> K3dAsyncError | None:
-    """Return one error for all failures, the nodes' first: a source fails with its last reader."""
-    if not report.failed:
-        return None
-    by_node = {id: why for id, why in report.failed.items() if id.startswith("load:")}
-    failed = by_node or report.failed
-    shown = [f"{id.partition(':')[2]}: {why}" for id, why in failed.items()]
-    done = sum(id.startswith("load:") for id in report.done)
-    rest = f"; done on {done} other node{'s' * (done != 1)}" if done else ""
-    return ImportFailed(f"not imported into {'; '.join(shown)}{rest}")

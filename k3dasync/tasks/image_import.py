@@ -4,10 +4,11 @@ They run beside each other, joined by a Fanout for each source: the slowest node
 and one that goes away or stands still is left behind.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import anyio
 
@@ -236,8 +237,9 @@ def _words(said: bytes, code: int) -> str:
     return words
 
 
-def passages(graph: Graph["ImportTask"]) -> dict[str, Passage]:
+def passages(graph: Iterable[object]) -> dict[str, Passage]:
     """Return a fresh way for each source of a plan to all of its nodes."""
+    graph = tuple(graph)
     nodes = [task.node for task in graph if isinstance(task, ImportInto)]
     return {
         task.source.name: Passage(Fanout(nodes), NameScanner())
@@ -249,13 +251,32 @@ def passages(graph: Graph["ImportTask"]) -> dict[str, Passage]:
 ImportTask = Export | ImportInto
 
 
+class ImageTask(Protocol):
+    """What stands in one graph with imports."""
+
+    @property
+    def id(self) -> TaskId: ...
+    @property
+    def needs(self) -> frozenset[TaskId]: ...
+    @property
+    def does(self) -> str: ...
+    @property
+    def undo(self) -> Undo: ...
+    async def run(self, context: ImportContext) -> None: ...
+
+
+def tasks(
+    sources: Sequence[Source],
+    nodes: Sequence[tuple[str, Status]],
+    needs: frozenset[TaskId] = frozenset(),
+) -> Iterator[ImportTask]:
+    """Yield the tasks; none needs another one's end, as they pass on what they have."""
+    for source in sources:
+        yield Export(source=source, needs=needs)
+    for name, status in nodes:
+        yield ImportInto(node=name, status=status, sources=tuple(sources), needs=needs)
+
+
 def plan(sources: Sequence[Source], nodes: Sequence[tuple[str, Status]]) -> Graph[ImportTask]:
-    """Return the tasks; none needs another one's end, as they pass on what they have."""
-
-    def tasks() -> Iterator[ImportTask]:
-        for source in sources:
-            yield Export(source=source)
-        for name, status in nodes:
-            yield ImportInto(node=name, status=status, sources=tuple(sources))
-
-    return Graph(tasks())
+    """Return the graph of an import."""
+    return Graph(tasks(sources, nodes))

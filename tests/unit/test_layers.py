@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
         "local_archives",
         "unpacking",
         "node_images",
+        "build",
         "plugins",
         "channels",
         "registries_yaml",
@@ -36,7 +37,7 @@ LAYERS: list[set[str]] = [
         "fixes",
         "host",
     },
-    {"runtime", "spec", "events", "scheduler", "verbosity"},
+    {"runtime", "spec", "events", "scheduler", "verbosity", "build_context"},
     {
         "limits",
         "entrypoint",
