@@ -154,18 +154,21 @@ class _Pieces:
 
 
 class _Sender:
-    """What a tar is written to, in a thread."""
+    """What a tar is written to, in a thread; when that is over, nothing is written any more."""
 
     def __init__(self, send: MemoryObjectSendStream[bytes]) -> None:
         self._send = send
+        self.is_over = False
 
     def write(self, data: bytes) -> int:
-        from_thread.run(self._send.send, bytes(data))
+        if not self.is_over:  # tarfile writes its end even when it is thrown away
+            from_thread.run(self._send.send, bytes(data))
         return len(data)
 
 
 def _pack(context: Context, send: MemoryObjectSendStream[bytes]) -> None:
-    target: Any = _Sender(send)
+    sender = _Sender(send)
+    target: Any = sender
     try:
         # Closed only when all is in it: an end would make half of it look whole.
         tar = tarfile.open(mode="w|", fileobj=target, bufsize=PIECE)  # noqa: SIM115
@@ -177,6 +180,8 @@ def _pack(context: Context, send: MemoryObjectSendStream[bytes]) -> None:
     except OSError as error:
         where = error.filename or context.root
         raise SpecError(f"cannot read {where}: {error.strerror or error}") from error
+    finally:
+        sender.is_over = True
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:

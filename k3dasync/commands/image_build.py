@@ -43,7 +43,12 @@ Arguments = Annotated[
     ),
 ]
 Dockerfile = Annotated[
-    str, Parameter(name=["--file", "-f"], help="The Dockerfile; - for standard input.")
+    str,
+    Parameter(
+        name=["--file", "-f"],
+        allow_leading_hyphen=True,  # same
+        help="The Dockerfile; - for standard input.",
+    ),
 ]
 Platform = Annotated[str, Parameter(help="linux/arm64; the engine's own if not given.")]
 
@@ -74,13 +79,7 @@ def build(
     from k3dasync.spec import check_name, parse_duration
     from k3dasync.verbosity import inform
 
-    if context.startswith("-") and context != "-":
-        raise UnknownFlag(
-            f"unknown flag {context}; flags for docker's own command stand behind the folder and "
-            "--: image build -t NAME . -- --secret id=token"
-        )
-    if not tag:
-        raise MissingValue("name the image: --tag NAME; a node finds no image that has no name")
+    _check(context, file, tag)
     request = BuildRequest(
         tags=tag,
         context=context,
@@ -107,11 +106,20 @@ def build(
         )
 
     done = run(perform, runtime=runtime, events=events, shows_progress=True)
-    nodes = len(done.nodes)
-    inform(
-        f"{', '.join(tag)} built and imported into {nodes} node{'s' * (nodes != 1)} "
-        f"of {', '.join(clusters)}"
-    )
+    count, where = len(done.nodes), ", ".join(clusters)
+    inform(f"{', '.join(tag)} built and imported into {count} node{'s'[: count != 1]} of {where}")
+
+
+def _check(context: str, file: str, tags: "Sequence[str]") -> None:
+    if file.startswith("-") and file != "-":
+        raise MissingValue("--file needs a value")
+    if context.startswith("-") and context != "-":
+        raise UnknownFlag(
+            f"unknown flag {context}; flags for docker's own command stand behind the folder and "
+            "--: image build -t NAME . -- --secret id=token"
+        )
+    if not tags:
+        raise MissingValue("name the image: --tag NAME; a node finds no image that has no name")
 
 
 def _builder(runtime: str, session: "Session") -> "Builder":

@@ -20,8 +20,6 @@ from k3dasync.streams import pass_on
 
 END_SECONDS = 10.0
 """For a builder that is told to end: BuildKit cleans up in a second or two."""
-LAST_WORDS = 3
-"""Lines of a build that failed: what is wrong is in the last ones."""
 _OUTPUTS = ("--load", "--push", "--output", "-o")
 """Flags that say where the image goes; then it is the user who knows."""
 _OWN_SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/docker.sock")
@@ -108,7 +106,7 @@ async def _run(
         stderr=subprocess.STDOUT,
         env=environ,
     )
-    said = deque[str](maxlen=LAST_WORDS)
+    said = deque[str](maxlen=1)  # both of docker's builders end with what is wrong
     try:
         await _follow(process, said)
     except BaseException:

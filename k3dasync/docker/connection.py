@@ -95,6 +95,11 @@ class Connection:
                 raise aiodocker.DockerError(answer.status, await answer.text())
             yield answer.content
 
+    async def json(self, path: str, params: Mapping[str, str]) -> Any:
+        """Ask for what aiodocker has no words for; raises foreign errors, as `content` does."""
+        async with self.content("GET", path, params=params) as content:
+            return json.loads(await content.read())
+
     @asynccontextmanager
     async def stream(
         self,

@@ -44,13 +44,10 @@ async def recipe(
         words = f"Cannot locate specified Dockerfile: {spec.dockerfile}"
         raise BuildFailed(spec.tags, words)
     dockerfile = files[spec.dockerfile]
-    for number, step in enumerate(steps := list(_steps(dockerfile, spec)), 1):
+    steps = _until(list(_steps(dockerfile, spec)), spec)
+    for number, step in enumerate(steps, 1):
         say(f"Step {number}/{len(steps)} : {step.name.upper()} {' '.join(step.args)}")
         _check(step, files, spec)
-    stages = {step.args[2].lower() for step in steps if len(step.args) > 2 and step.name == "from"}
-    if spec.target and spec.target.lower() not in stages:
-        words = f"failed to reach build target {spec.target} in Dockerfile"
-        raise BuildFailed(spec.tags, words)
     id = f"sha256:{hashlib.sha256(content).hexdigest()}"
     tags = tuple(tag for one in spec.tags for tag in archives.image(one, 0).tags)
     made = replace(archives.image(spec.tags[0], sum(map(len, files.values()))), id=id, tags=tags)
@@ -78,6 +75,17 @@ def _steps(dockerfile: bytes, spec: BuildSpec) -> Iterator[DockerfileInstruction
             words = f"dockerfile parse error: unknown instruction: {step.name.upper()}"
             raise BuildFailed(spec.tags, words)
         yield step
+
+
+def _until(steps: list[DockerfileInstruction], spec: BuildSpec) -> list[DockerfileInstruction]:
+    """Return the steps up to the end of the stage that is wanted."""
+    if not spec.target:
+        return steps
+    begins = [number for number, step in enumerate(steps) if step.name.lower() == "from"]
+    for begin, end in zip(begins, [*begins[1:], len(steps)], strict=True):
+        if spec.target.lower() in [word.lower() for word in steps[begin].args[2:3]]:
+            return steps[:end]
+    raise BuildFailed(spec.tags, f"failed to reach build target {spec.target} in Dockerfile")
 
 
 def _check(step: DockerfileInstruction, files: dict[str, bytes], spec: BuildSpec) -> None:

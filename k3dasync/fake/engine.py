@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -154,9 +155,17 @@ class FakeRuntime(Containers):
                 if not known & set(archives.image(base, 0).tags):
                     await self._fetch(base, spec)
             await self._spend(self.latency.engine.copy)
-            for tag in spec.tags:
-                self._machine.inventory.images[tag] = made.image
+            self._name(made.image, spec.tags)
             say(f"Successfully built {made.image.id.removeprefix('sha256:')[:12]}")
+
+    def _name(self, image: ImageState, names: Sequence[str]) -> None:
+        """Let an image have these names, which others lose."""
+        images = self._machine.inventory.images
+        for key, other in tuple(images.items()):
+            if other.id != image.id and set(other.tags) & set(image.tags):
+                tags = tuple(tag for tag in other.tags if tag not in image.tags)
+                images[key] = replace(other, tags=tags)
+        images.update(dict.fromkeys(names, image))
 
     async def _fetch(self, base: str, spec: BuildSpec) -> None:
         try:

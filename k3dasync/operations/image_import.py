@@ -73,10 +73,17 @@ async def import_images(
 
 
 def judge(report: Report) -> K3dAsyncError | None:
-    """Return one error for all failures, the nodes' first: a source fails with its last reader."""
+    """Return one error for all failures, the nodes' first: a source fails with its last reader.
+
+    If it was the source that broke off, and for all of them, it is told once.
+    """
     if not report.failed:
         return None
     by_node = {id: why for id, why in report.failed.items() if id.startswith("load:")}
+    by_source = {id: why for id, why in report.failed.items() if id not in by_node}
+    if by_source and all(str(why).startswith(tasks.BROKEN_OFF) for why in by_node.values()):
+        shown = [f"{id.partition(':')[2]}: {why}" for id, why in by_source.items()]
+        return ImportFailed(f"not imported: {'; '.join(shown)}")
     failed = by_node or report.failed
     shown = [f"{id.partition(':')[2]}: {why}" for id, why in failed.items()]
     done = sum(id.startswith("load:") for id in report.done)
@@ -106,9 +113,12 @@ async def perform(
                     "have its images is their own word",
                 )
 
-    await OneWay(
-        graph=graph, act=act, seconds=seconds, keep_going=True, judge=judge, finish=warn
-    ).perform(run)
+    way = OneWay(graph=graph, act=act, seconds=seconds, keep_going=True, judge=judge, finish=warn)
+    try:
+        await way.perform(run)
+    finally:
+        for passage in passages.values():
+            passage.fanout.close()
     names = (name for one in passages.values() for name in one.scanner.names())
     nodes = (task.node for task in graph if isinstance(task, tasks.ImportInto))
     return Imported(images=tuple(dict.fromkeys(names)), nodes=tuple(nodes))

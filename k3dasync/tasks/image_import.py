@@ -27,6 +27,8 @@ LIST = ("ctr", "image", "ls", "-q")
 """k3s's own ctr: it knows k3s's containerd and the namespace of Kubernetes."""
 LAST_WORDS = 3
 """Lines of a ctr that failed: the reason is in the last one."""
+BROKEN_OFF = "the stream broke off"
+"""What is told of a node for which its source is to blame."""
 KILLED = 137
 """The exit code of a command that got SIGKILL: its container has ended, or the kernel chose it."""
 _CURES = {Status.PAUSED: "let it go on first", Status.RESTARTING: "look at its log"}
@@ -222,7 +224,7 @@ class _counted:  # noqa: N801 - used like a function, and no generator, which wo
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Broken):
-        return f"the stream broke off: {error.__cause__ or 'it was stopped'}"
+        return f"{BROKEN_OFF}: {error.__cause__ or 'it was stopped'}"
     return str(error)
 
 
