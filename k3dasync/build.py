@@ -20,7 +20,7 @@ class BuildRequest:
     """
 
     tags: tuple[str, ...]
-    context: str = "."
+    context: str = field(default=".", repr=False)  # addresses have passwords
     file: str = ""
     arguments: tuple[str, ...] = field(default=(), repr=False)  # people put secrets there
     target: str = ""
@@ -33,6 +33,15 @@ class BuildRequest:
     def is_remote(self) -> bool:
         """Whether the context is fetched by whoever builds."""
         return self.context.startswith(_REMOTE)
+
+    @property
+    def shown(self) -> str:
+        """The context for events and messages: an address without what stands before its host."""
+        if self.context == STDIN:
+            return "standard input"
+        scheme, separator, rest = self.context.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
     @property
     def reads_stdin(self) -> bool:

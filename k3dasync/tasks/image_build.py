@@ -28,8 +28,7 @@ class Build:
 
     @property
     def does(self) -> str:
-        context = self.request.context
-        return "build from " + ("standard input" if context == "-" else context)
+        return f"build from {self.request.shown}"
 
     @property
     def undo(self) -> Undo:

@@ -159,6 +159,21 @@ async def test_a_tar_from_standard_input_passes_as_it_is(stdin: int, tmp_path: P
         assert content.getvalue() == b"".join([piece async for piece in pieces])
 
 
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        ("https://user:secret@x.example/y.git#main:sub", "https://x.example/y.git#main:sub"),
+        ("https://x.example/@y", "https://x.example/@y"),
+        ("git@x.example:y.git", "git@x.example:y.git"),
+        ("./a@b", "./a@b"),
+        ("-", "standard input"),
+    ],
+)
+def test_a_context_is_shown_without_a_password(context: str, expected: str) -> None:
+    """Events and errors are kept and passed on."""
+    assert expected == BuildRequest(tags=("a",), context=context).shown
+
+
 def test_arguments_without_a_value_have_the_environments() -> None:
     """Or none, which is not the same as an empty one."""
     environ = {"PROXY": "p:1"}
