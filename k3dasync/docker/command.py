@@ -111,7 +111,7 @@ async def _run(
         await _follow(process, said)
     except BaseException:
         with anyio.move_on_after(END_SECONDS, shield=True):
-            # The terminal has told it already, if Ctrl-C was pressed there.
+            # A terminal has told it already, if that was Ctrl-C; twice does no harm.
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
             await _follow(process, said)

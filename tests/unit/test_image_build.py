@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,12 +18,14 @@ from k3dasync.docker.endpoint import Endpoint
 from k3dasync.errors import (
     ClusterNotFound,
     DeadlineExceeded,
+    EngineError,
     ImportFailed,
     Interrupted,
     SpecError,
 )
-from k3dasync.fake import FakeRuntime, Latency, backend_of
+from k3dasync.fake import Call, Fail, FakeRuntime, Fault, Latency, Moment, backend_of
 from k3dasync.fake.ctr import Ctr
+from k3dasync.fake.faults import Trouble
 from k3dasync.image_errors import BuildFailed
 from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
@@ -30,6 +33,7 @@ from k3dasync.operations.image_build import EngineBuilder, build_images
 from k3dasync.operations.image_import import Imported
 from k3dasync.spec import ClusterSpec
 from tests.laws import Keeper, assert_laws
+from tests.support import virtual_time
 
 NODES = ("k3d-dev-server-0", "k3d-dev-agent-0")
 APP = "docker.io/library/app:dev"
@@ -147,6 +151,38 @@ async def test_nothing_is_built_for_a_cluster_that_takes_nothing(tmp_path: Path)
             await lab.build()
 
         assert "build_image" not in [verb for verb, _ in lab.runtime.faults.calls]
+
+
+@virtual_time
+@pytest.mark.parametrize("moment", Moment)
+@pytest.mark.parametrize("how", ["fail", "stop", "cancel"])
+async def test_disturbed_at_any_call_the_log_keeps_its_laws(
+    tmp_path: Path, moment: Moment, how: str
+) -> None:
+    """Whatever call fails, or is the last before a stop: one end a task, and nothing runs on."""
+    async with laboratory(tmp_path) as lab:
+        first = len(lab.runtime.faults.calls)
+        await lab.build()
+        calls = len(lab.runtime.faults.calls) - first
+        assert calls > 8
+        for nth in range(1, calls + 1):
+            lab.keeper.events.clear()
+            stop, scope = Stop(), anyio.CancelScope()
+            troubles: dict[str, Trouble] = {
+                "fail": Fail(EngineError("do", "it", "refused on order")),
+                "stop": Call(partial(stop.request, "enough")),
+                "cancel": Call(scope.cancel),
+            }
+            lab.runtime.faults.orders = (Fault(nth=nth, moment=moment, trouble=troubles[how]),)
+            # A fault counts calls from the time at which it was ordered.
+            lab.runtime.faults._counts.clear()
+            with scope, suppress(EngineError, ImportFailed, BuildFailed, Interrupted):
+                await lab.build(stop=stop)
+            assert [] == [one for node in NODES for one in lab.runtime.executing(node)], nth
+            if lab.keeper.events:
+                assert_laws(lab.keeper.events)
+        lab.runtime.faults.orders = ()
+        await lab.build()
 
 
 class Absent:

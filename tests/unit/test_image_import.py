@@ -176,6 +176,27 @@ async def test_a_node_that_fails_is_told_and_holds_up_nobody(ctr: Ctr, words: st
         assert "IMAGE_IMPORT_FAILED" == lab.keeper.events[-1].code
 
 
+async def test_an_archive_that_lacks_platforms_comes_with_a_cure() -> None:
+    """A node's own words say nothing of platforms."""
+    async with world() as lab:
+        said = "ctr: content digest sha256:820: not found"
+        for node in NODES:
+            lab.runtime.trouble_imports(node, Ctr(most=1, says=said))
+        with pytest.raises(ImportFailed, match=f"{said}; .* save it for one platform"):
+            await lab.run()
+
+
+async def test_a_source_that_breaks_off_is_told_once() -> None:
+    """It is to blame, and no node is."""
+    async with world(size=2_000_000) as lab:
+        broken = Fail(EngineError("export", "image app:1", "no room"))
+        lab.runtime.faults.orders = (Fault(verb="export_piece", nth=5, trouble=broken),)
+        with pytest.raises(ImportFailed, match=r"^not imported: app:1: .*no room$"):
+            await lab.run()
+
+        assert_laws(lab.keeper.events)
+
+
 @virtual_time
 async def test_a_node_that_hangs_is_left_behind() -> None:
     """It takes nothing for a minute: it has failed then, and its command is ended."""
