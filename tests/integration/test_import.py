@@ -1,6 +1,7 @@
 """Images imported into nodes on a real engine."""
 
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -317,6 +318,47 @@ def test_a_packed_archive_is_imported_whole(
     assert "warning" not in done.err
     assert layers_of(tag) == layers_in(f"k3d-{own_name}-server-0", tag)
     assert 0 == cli("delete", own_name).code
+
+
+def test_an_archive_of_an_oci_layout_is_imported(cli: Cli, own_name: str, tmp_path: Path) -> None:
+    """Under the name that its index gives; one whose blob is damaged is refused by the nodes."""
+    assert 0 == cli.create(own_name).code
+    name = f"registry.example/{own_name}:1"
+    good, bad = tmp_path / "good.tar", tmp_path / "bad.tar"
+    digest = write_layout(good, name)
+    write_layout(bad, name, damage=b" ")
+
+    done = cli("image", "import", str(good), "-c", own_name)
+    assert 0 == done.code, done.err
+    assert f"{name} imported into 1 node" in done.err
+    found = json.loads(inside(f"k3d-{own_name}-server-0", "crictl", "images", "-o", "json"))
+    assert [digest] == [one["id"] for one in found["images"] if name in one["repoTags"]]
+    done = cli("image", "import", str(bad), "-c", own_name)
+    assert (1, True) == (done.code, "unexpected commit digest" in done.error)
+    assert 0 == cli("delete", own_name).code
+
+
+def write_layout(path: Path, name: str, damage: bytes = b"") -> str:
+    """Write an archive of an OCI layout with one manifest, and return that one's digest."""
+    manifest = json.dumps({"schemaVersion": 2, "layers": []}).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    entry = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": f"sha256:{digest}",
+        "size": len(manifest),
+        "annotations": {"io.containerd.image.name": name},
+    }
+    files = {
+        "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+        f"blobs/sha256/{digest}": manifest + damage,
+        "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode(),
+    }
+    with tarfile.open(path, "w") as tar:
+        for member, content in files.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return f"sha256:{digest}"
 
 
 def test_what_is_no_image_is_refused_by_the_nodes(cli: Cli, own_name: str, tmp_path: Path) -> None:
