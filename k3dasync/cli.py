@@ -174,17 +174,27 @@ def _add_external(app: App) -> None:
 
 
 def _add_image(app: App) -> None:
-    """Add `image import`, and the two spellings it had before."""
+    """Add the commands of `image`, and the two spellings that its import had before."""
     path, help = "k3dasync.commands.image:import_images", "Import images into clusters."
-    for name, word, aliases in (
-        ("image", "import", ("load",)),
-        ("images", "import", ("load",)),
-        ("tools", "import-images", ()),
-    ):
-        group = _app(name, help)
+    for name in ("image", "images"):
+        group = _app(name, "Get images into clusters, and see which are there.")
         group.show = name == "image"
-        _command(group, path, word, aliases, help)
+        _command(group, path, "import", ("load",), help)
+        _command(
+            group, "k3dasync.commands.image_build:build", "build", (), "Build and import an image."
+        )
+        _command(
+            group,
+            "k3dasync.commands.image_list:list_images",
+            "list",
+            ("ls",),
+            "List nodes' images.",
+        )
         app.command(group)
+    tools = _app("tools", help)
+    tools.show = False
+    tools.command(path, name="import-images", help=help)
+    app.command(tools)
     app.command(path, name="import-images", help=help)
 
 

@@ -15,6 +15,7 @@ K3dAsyncError                                               exit 1
 ├── ChannelError         no version for a release channel   exit 1
 ├── ImageNotFound        nothing is called like that         exit 1
 ├── ImportFailed         an image is not in a node           exit 1
+├── BuildFailed · ImagesUnknown   all of image_errors.py    exit 1
 ├── EngineUnavailable    none answers                       exit 69
 ├── EngineError          the container engine said no       exit 1
 │   ├── NotFound · Conflict · ImageUnavailable

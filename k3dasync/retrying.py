@@ -14,6 +14,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import AnyByteStream
 
+from k3dasync.build import BuildSpec
 from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken, SubnetTaken
 from k3dasync.insides import Take
 from k3dasync.loglines import LogLine
@@ -255,6 +256,11 @@ class Retrying:
         self, tags: Sequence[str]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._inner.export_images(tags)
+
+    async def build_image(
+        self, context: AsyncIterator[bytes] | None, spec: BuildSpec, say: Callable[[str], None]
+    ) -> None:
+        await self._inner.build_image(context, spec, say)
 
     async def execute(
         self,

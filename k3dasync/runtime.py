@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from k3dasync.build import ImageBuilder
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
 from k3dasync.host import EngineFacts as EngineFacts  # noqa: PLC0414 - part of this border
@@ -236,7 +237,7 @@ class EngineReader(Protocol):
         """Return a file's content; raises NotFound if container or file is not there."""
 
 
-class Runtime(EngineReader, Insides, Protocol):
+class Runtime(EngineReader, Insides, ImageBuilder, Protocol):
     """A container engine. An async context manager: it is usable inside `async with` only.
 
     A create, start or removal that is cancelled is finished by the engine all the same; so these

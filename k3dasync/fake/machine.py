@@ -16,8 +16,9 @@ from k3dasync.fake.cores import Cores
 from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.latency import Latency
+from k3dasync.fake.log import EPOCH
 from k3dasync.fake.process import KILLED, Exit, Process, Program
-from k3dasync.fake.state import EPOCH, Container, Endpoint, Inventory, Network, has_labels
+from k3dasync.fake.state import Container, Endpoint, Inventory, Network, has_labels
 from k3dasync.runtime import ContainerEvent, Status
 
 
@@ -64,6 +65,8 @@ class Machine:
         process = self.process(container)
         if process is None or not container.is_running:
             words = f"Container {container.id} is not running"
+            if container.status is Status.PAUSED:
+                words = f"Container {name} is paused, unpause the container before exec"
             raise Conflict(operation, f"container {name}", words)
         return container, process
 

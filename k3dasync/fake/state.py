@@ -118,7 +118,7 @@ class Container:
     log: Log = field(default_factory=Log)
     data: Any = None
     serves: set[Service] = field(default_factory=set)
-    imported: set[str] = field(default_factory=set)
+    imported: dict[str, ImageState] = field(default_factory=dict)
     anonymous: dict[str, str] = field(default_factory=dict)
     executing: list[str] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)

@@ -100,6 +100,11 @@ def remove(kind: str, name: str) -> TaskId:
     return TaskId(f"remove-{kind}:{name}")
 
 
+def build(tags: str) -> TaskId:
+    """The engine has the images."""
+    return TaskId(f"build:{tags}")
+
+
 def export(source: str) -> TaskId:
     """The images or the archive have been read to the end."""
     return TaskId(f"export:{source}")

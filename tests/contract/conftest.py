@@ -96,6 +96,10 @@ class Bench:
         """Say whether a command of that name is being executed in a container."""
         raise NotImplementedError
 
+    async def forget(self, *tags: str) -> None:
+        """Remove images, for which the Protocol has no words."""
+        raise NotImplementedError
+
 
 class FakeBench(Bench):
     """The fake engine, at its usual speed in virtual time."""
@@ -131,6 +135,10 @@ class FakeBench(Bench):
 
     async def executes(self, name: str, program: str) -> bool:
         return program in self.fake.executing(name)
+
+    async def forget(self, *tags: str) -> None:
+        for tag in tags:
+            self.fake.remove_image(tag)
 
 
 class DockerBench(Bench):
@@ -172,6 +180,10 @@ class DockerBench(Bench):
         found = await self.docker.execute(name, ["ps", "-o", "comm"])
         assert 0 == found.code, found.err
         return program in found.out.decode().split()
+
+    async def forget(self, *tags: str) -> None:
+        for tag in tags:
+            await self.docker._engine.docker.images.delete(tag)
 
 
 @pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])

@@ -1,5 +1,7 @@
 """What every Runtime promises, tried on the fake engine and on a real one alike."""
 
+import io
+import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from k3dasync.addresses import HOST_NETWORK
+from k3dasync.build import BuildSpec
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -21,6 +24,7 @@ from k3dasync.errors import (
 )
 from k3dasync.grammar.words import Ulimit
 from k3dasync.image_archive import NameScanner, full_name
+from k3dasync.image_errors import BuildFailed
 from k3dasync.loglines import LogLine
 from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
 from tests.contract.conftest import Bench
@@ -962,6 +966,17 @@ class Pieces:
         raise StopAsyncIteration
 
 
+class Never:
+    """Input of which nothing comes."""
+
+    def __aiter__(self) -> "Never":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
 async def running(bench: Bench) -> str:
     spec = bench.spec(await bench.network())
     await bench.runtime.create_container(spec)
@@ -1016,14 +1031,6 @@ async def test_a_command_that_is_cut_ends(bench: Bench) -> None:
     """Cancelled while it waits for input, it does not stay: its input is at its end."""
     name = await running(bench)
 
-    class Never:
-        def __aiter__(self) -> "Never":
-            return self
-
-        async def __anext__(self) -> bytes:
-            await anyio.sleep_forever()
-            raise AssertionError
-
     with anyio.fail_after(30), anyio.move_on_after(1) as scope:
         await bench.runtime.execute(name, ["cat"], stdin=Never())
 
@@ -1076,6 +1083,120 @@ async def test_commands_run_in_running_containers_only(bench: Bench) -> None:
         await bench.runtime.execute(spec.name, ["true"])
     with pytest.raises(NotFound):
         await bench.runtime.execute(f"{bench.name}-none", ["true"])
+
+
+async def test_no_command_runs_in_what_is_paused(bench: Bench) -> None:
+    """It would wait for ever; so it is refused."""
+    name = await running(bench)
+    await bench.runtime.pause_container(name)
+
+    with pytest.raises(Conflict, match="paused"):
+        await bench.runtime.execute(name, ["true"])
+
+
+async def test_a_command_ends_with_its_container(bench: Bench) -> None:
+    """Whatever the container does next, the command was killed."""
+    name = await running(bench)
+    ended: list[int] = []
+
+    async def cat() -> None:
+        ended.append((await bench.runtime.execute(name, ["cat"], stdin=Never())).code)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(cat)
+            while not await bench.executes(name, "cat"):  # noqa: ASYNC110 - nothing tells us
+                await anyio.sleep(0.05)
+            await bench.exit(name)
+
+    assert [137] == ended
+
+
+# ---- builds
+
+
+def context(**files: str) -> Pieces:
+    """Return a context with these files; all of them are in its root."""
+    content = io.BytesIO()
+    with tarfile.open(mode="w", fileobj=content) as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return Pieces(content.getvalue())
+
+
+async def test_an_image_is_built_with_all_of_its_tags(bench: Bench) -> None:
+    """The engine lists them, tells its steps, and moves them with the next build."""
+    said: list[str] = []
+    spec = BuildSpec(tags=(f"{bench.name}:1", f"{bench.name}:2"))
+    try:
+        files = context(Dockerfile="FROM scratch\nCOPY a /\n", a=bench.name)
+        await bench.runtime.build_image(files, spec, said.append)
+        first = await tagged(bench, f"{bench.name}:1")
+        assert any("COPY a /" in line for line in said)
+        assert first == await tagged(bench, f"{bench.name}:2")
+
+        files = context(Dockerfile="FROM scratch\nCOPY a /\n", a="other")
+        await bench.runtime.build_image(files, replace(spec, tags=spec.tags[:1]), said.append)
+        second = await tagged(bench, f"{bench.name}:1")
+        assert first != second
+        assert first == await tagged(bench, f"{bench.name}:2")
+    finally:
+        await bench.forget(*spec.tags)
+
+
+def unheard(_text: str) -> None:
+    """Be told what nobody wants to know."""
+
+
+async def tagged(bench: Bench, tag: str) -> str:
+    """Return the id of the image with that tag."""
+    (found,) = [one.id for one in await bench.runtime.images() if tag in one.tags]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"Dockerfile": "FROM scratch\nCOPY absent /\n"}, "COPY failed: .*absent"),
+        ({"Dockerfile": "FRO scratch\n"}, "unknown instruction: FRO"),
+        ({"a": "b"}, "Cannot locate specified Dockerfile: Dockerfile"),
+        ({"Dockerfile": "FROM nonexistent.invalid/x:1\n"}, "nonexistent.invalid"),
+    ],
+)
+async def test_a_build_fails_with_the_engines_words(
+    bench: Bench, files: dict[str, str], words: str
+) -> None:
+    """No tag is made, or moved."""
+    spec = BuildSpec(tags=(f"{bench.name}:1",))
+    with pytest.raises(BuildFailed, match=f"cannot build {bench.name}:1: .*{words}"):
+        await bench.runtime.build_image(context(**files), spec, unheard)
+
+    assert [] == [one for one in await bench.runtime.images() if spec.tags[0] in one.tags]
+
+
+async def test_a_target_and_another_dockerfile_are_meant(bench: Bench) -> None:
+    """What stands behind the stage is left alone; one that is not there is an error."""
+    text = "FROM scratch AS one\nCOPY a /\nFROM scratch AS two\nCOPY absent /\n"
+    spec = BuildSpec(tags=(f"{bench.name}:1",), dockerfile="Other", target="one")
+    await bench.runtime.build_image(context(Other=text, a="a"), spec, unheard)
+    await bench.forget(*spec.tags)
+
+    wrong = replace(spec, target="none")
+    with pytest.raises(BuildFailed, match="failed to reach build target none"):
+        await bench.runtime.build_image(context(Other=text, a="a"), wrong, unheard)
+
+
+async def test_a_context_that_breaks_off_is_raised(bench: Bench) -> None:
+    """The error is the context's own, and nothing is built."""
+    whole = context(Dockerfile="FROM scratch\nCOPY a /\n", a="a")
+    half = Pieces((await anext(whole))[:1000], ends=ArithmeticError("half"))
+    spec = BuildSpec(tags=(f"{bench.name}:1",))
+    with pytest.raises(ArithmeticError, match="half"):
+        await bench.runtime.build_image(half, spec, unheard)
+
+    assert [] == [one for one in await bench.runtime.images() if spec.tags[0] in one.tags]
 
 
 async def test_an_exported_image_is_an_archive_with_its_tag(bench: Bench) -> None:

@@ -41,6 +41,7 @@ from k3dasync.errors import (
 )
 from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
+from k3dasync.image_errors import BuildFailed, ImagesUnknown
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
 from k3dasync.life_errors import FolderNotRemoved, NotHalted, NotMade, SeveralFailed
@@ -121,6 +122,8 @@ RAISED: tuple[K3dAsyncError, ...] = (
     FolderNotRemoved(".k3d-dev-server-0", "no"),
     ImageNotFound("no"),
     ImportFailed("no"),
+    BuildFailed(["app:dev"], "no"),
+    ImagesUnknown({"k3d-dev-agent-0": "no"}),
     RegistryUnusable("x", "no", "look"),
     Interrupted("stopped"),
     JournalError("no"),

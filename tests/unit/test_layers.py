@@ -12,13 +12,16 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors", "access_errors"},
+    {"invalid", "node_errors", "life_errors", "access_errors", "image_errors"},
     {
         "masks",
         "streams",
         "fanout",
         "image_archive",
         "local_archives",
+        "unpacking",
+        "node_images",
+        "build",
         "plugins",
         "children",
         "registry_api",
@@ -39,7 +42,7 @@ LAYERS: list[set[str]] = [
         "host",
     },
     {"insides"},
-    {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing"},
+    {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing", "build_context"},
     {
         "limits",
         "containerd",
