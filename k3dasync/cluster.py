@@ -39,6 +39,8 @@ LABEL_REGISTRY_IP = "k3d.registry.hostIP"
 LABEL_STATIC_IP = "k3d.node.staticIP"
 LABEL_NETWORK_RANGE = "k3d.cluster.network.iprange"
 LABEL_RUN = "k3dasync.run"
+LABEL_EDIT = "k3dasync.edit"
+"""On a container that has taken another one's place, beside that one's labels: the run."""
 
 
 class Role(StrEnum):

@@ -17,6 +17,7 @@ from k3dasync.errors import K3dAsyncError
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
+from k3dasync.operations._put_back import put_back
 from k3dasync.retrying import on_retry
 from k3dasync.runtime import Runtime
 from k3dasync.scheduler import walk
@@ -27,6 +28,7 @@ from k3dasync.undo import (
     RemoveKubeconfigEntries,
     RemoveNetwork,
     RemoveVolume,
+    RestoreContainer,
     Undo,
     leftovers,
 )
@@ -96,7 +98,7 @@ async def take_back(
                 left = await remaining(runtime, labels)
         except (K3dAsyncError, TimeoutError):
             return leftovers(unseen)  # the engine cannot be asked: what we could not undo
-    kinds = (RemoveKubeconfigEntries, DisconnectContainer)
+    kinds = (RemoveKubeconfigEntries, DisconnectContainer, RestoreContainer)
     # These have no labels to be found by.
     return (*left, *leftovers([undo for undo in unseen if isinstance(undo, kinds)]))
 
@@ -113,6 +115,8 @@ async def _apply(task: PlannedTask, runtime: Runtime, labels: Mapping[str, str])
             kubeconfig.remove_from(path, cluster, previous)
         case DisconnectContainer(container, network):
             await runtime.disconnect_network(container, network, labels)
+        case RestoreContainer():
+            await put_back(task.undo, runtime, labels[LABEL_RUN])
         case Nothing():
             pass
 

@@ -3,7 +3,18 @@
 Equal inputs give equal output, so a plan can be printed, compared and tested without an engine.
 """
 
-from k3dasync.resolve._balancer import balancer_files
+from k3dasync.resolve._balancer import balancer_files, servers_alias, values_file
 from k3dasync.resolve._cluster import resolve
+from k3dasync.resolve._edit import PortEdit, Ports, Standing, api_binding, claims
 
-__all__ = ["balancer_files", "resolve"]
+__all__ = [
+    "PortEdit",
+    "Ports",
+    "Standing",
+    "api_binding",
+    "balancer_files",
+    "claims",
+    "resolve",
+    "servers_alias",
+    "values_file",
+]
