@@ -87,6 +87,11 @@ class Endpoint:
         """The network's name, as listings show it."""
         return self.found.name if self.found else self.network
 
+    @property
+    def is_by_id(self) -> bool:
+        """Whether it was made with the network's id: there is no leaving before the first start."""
+        return self.found is not None and self.network == self.found.id
+
 
 @dataclass(slots=True)
 class Container:

@@ -116,14 +116,18 @@ class Make:
 
     async def run(self, context: Replacing) -> None:
         to, runtime = self.to, context.runtime
-        place = to.places[0]
-        files = to.first_files if to.starts else to.files
-        spec = replace(to.spec, network=place.network, address=place.address, files=files)
-        await runtime.create_container(spec)
         if to.starts:
-            await runtime.disconnect_network(to.name, place.network, {})
+            # By its name: one that is made in a network by id cannot leave that before its first
+            # start (20.10).
+            await runtime.create_container(replace(to.spec, files=to.first_files))
+            if not await runtime.disconnect_network(to.name, to.places[0].network, {}):
+                words = "it is in it still"
+                raise EngineError("disconnect", f"container {to.name}", words)
             return
-        for place in to.places[1:]:
+        place, *others = to.places
+        spec = replace(to.spec, network=place.network, address=place.address, files=to.files)
+        await runtime.create_container(spec)
+        for place in others:
             await runtime.connect_network(to.name, place.network, address=place.address, labels={})
 
 

@@ -80,7 +80,7 @@ async def test_an_edit_that_fails_at_any_call_takes_itself_back(moment: Moment) 
     calls = await calls_of_an_edit()
     for nth in range(1, len(calls) + 1):
         error = EngineError("do", "it", "no")
-        async with world(Fault(trouble=Fail(error), nth=nth, moment=moment)) as (runtime, backend):
+        async with world() as (runtime, backend):
             before, keeper = await runtime.inspect_container(BALANCER), Keeper()
             runtime.faults.orders = (Fault(trouble=Fail(error), nth=nth, moment=moment),)
             try:
