@@ -98,9 +98,9 @@ _ABOUT_SERVER = re.compile(r"/cacerts|/v1-k3s/|get CA certs|validate connection 
 
 _MESSAGE = re.compile(r'\bmsg="((?:[^"\\]|\\.)*)"')
 _TROUBLE = re.compile(r"level=(error|warning|fatal)\b|^[EF]\d{4} |^panic: ")
-_STILL = "server is not ready: "
-"""k3s says this one as `level=info`: `Waiting to retrieve agent configuration; server is not ready:
-…` (k3s-io/k3s#6194)."""
+_STILL = re.compile(r"server is not ready: |Failed to test data store connection: ")
+"""k3s says these as `level=info`: `Waiting to retrieve agent configuration; server is not ready: …`
+(k3s-io/k3s#6194), and a server of its etcd or of a datastore outside (pkg/cluster)."""
 _CONFIGURED = "Containerd is now running"
 """An agent starts containerd with what its server has told it: all versions say this then."""
 
@@ -171,7 +171,7 @@ def last_trouble(log: Collection[str]) -> str:
     """
     found = ""
     for line in log:
-        if _TROUBLE.search(line) or _STILL in line:
+        if _TROUBLE.search(line) or _STILL.search(line):
             found = line.rstrip()
         elif _CONFIGURED in line:
             found = ""

@@ -32,6 +32,7 @@ class Exits:
     is_oom: bool = False
     is_killed: bool = False
     is_unhealthy: bool = False
+    is_paused: bool = False
     has_run: bool = False
     running_since: float | None = None
     earlier_restarts: int = 0
@@ -54,8 +55,12 @@ class Exits:
 
     def begin(self) -> None:
         """Note that a new life begins: what was said of the last one is over."""
-        self.is_oom = self.is_killed = self.is_unhealthy = False
+        self.is_oom = self.is_killed = self.is_unhealthy = self.is_paused = False
         self.has_run, self.running_since = True, anyio.current_time()
+
+    def pause(self) -> None:
+        """Note that somebody has frozen it."""
+        self.is_paused, self.running_since = True, None
 
     @property
     def are_suspect(self) -> bool:
@@ -74,7 +79,9 @@ class Exits:
 
     def troubles(self, name: str) -> Iterator[str]:
         """Yield what is the matter, for whoever waits for the container."""
-        if self.count and self.running_since is None:
+        if self.is_paused:
+            yield f"{name} is paused; resume it: docker unpause {name}"
+        elif self.count and self.running_since is None:
             times = "once" if self.count == 1 else f"{self.count} times"
             yield f"{name} is restarting, exited {times}, last with code {self.exit_code}"
         if self.is_oom and self.running_since is not None:

@@ -64,14 +64,19 @@ class Stalls:
             look = self._looks[node] = _Look(since=since, due=since + FIRST_LOOK)
         return look
 
+    async def listen(self, node: str, since: float, now: float) -> None:
+        """Look once at a server that has no API yet, for those who wait to be told what it says.
+
+        It joins nobody, so it is not stuck: a datastore outside may come up later than it.
+        """
+        log = await self._tail(node, since, now)
+        said = [line for line in log if line.strip()]
+        self._of(node, since).line = diagnosis.last_trouble(log) or "".join(said[-1:])
+
     async def look(self, node: str, since: float, now: float) -> NodeStuck | None:
         """Look once and return the error if it will not get on by itself."""
         look = self._of(node, since)
-        look.due = since + max(now - since, FIRST_LOOK) * GROWTH
-        try:
-            log = [self._mask(line) for line in await self._runtime.logs(node, tail=TAIL)]
-        except K3dAsyncError:
-            return None  # it may be gone, and that is noticed elsewhere
+        log = await self._tail(node, since, now)
         before, look.line = look.line, diagnosis.last_trouble(log)
         cause = diagnosis.of_delay(look.line)
         if cause is None:
@@ -81,6 +86,14 @@ class Stalls:
         return NodeStuck(
             node, server=await self._server(node), cause=cause, log=diagnosis.last_words(log)
         )
+
+    async def _tail(self, node: str, since: float, now: float) -> list[str]:
+        """Return its last lines, and let the next look be later."""
+        self._of(node, since).due = since + max(now - since, FIRST_LOOK) * GROWTH
+        try:
+            return [self._mask(line) for line in await self._runtime.logs(node, tail=TAIL)]
+        except K3dAsyncError:
+            return []  # it may be gone, and that is noticed elsewhere
 
     async def _lasts(self, look: _Look, before: str, now: float) -> bool:
         """Say whether a node has said twice, each time anew, that it does not reach its server."""

@@ -45,9 +45,6 @@ CRASH_TAIL = 40
 ENGINE_AWAY = 15.0
 """Seconds without an engine after which it counts as gone. One that restarts while containers live
 on (`live-restore`) is away for some seconds, and longer with many containers."""
-RECONNECT_PAUSE = 0.25
-"""Before a broken stream is opened again: shorter than anybody notices, long enough for an engine
-or API that is restarting not to be hammered."""
 
 
 class ClusterWatch:
@@ -65,13 +62,14 @@ class ClusterWatch:
         port: int,
         labels: Mapping[str, str],
         before: Iterable[ContainerDetail] = (),
+        first: str = "",
         joiners: Collection[str] = (),
         agents: Collection[str] = (),
         secrets: Collection[str] = (),
     ) -> None:
         self._runtime, self._connect = runtime, kubernetes
         self._host, self._port, self._labels = host, port, labels
-        self._joiners, self._agents = frozenset(joiners), frozenset(agents)
+        self._first, self._joiners, self._agents = first, frozenset(joiners), frozenset(agents)
         self._mask = masks.hiding(secrets)
         self._exits = {one.state.name: Exits.of(one) for one in before}
         self._lost: dict[str, NodeCrashed | NodeGone | NodeStuck] = {}
@@ -232,7 +230,7 @@ class ClusterWatch:
                 self._note_away(error)
             except K3dAsyncError:
                 pass  # asked again below: the end of a stream proves nothing, nor does its failure
-            await anyio.sleep(RECONNECT_PAUSE)
+            await anyio.sleep(pauses.RECONNECT)
 
     def _note_away(self, error: EngineUnavailable) -> None:
         now = anyio.current_time()
@@ -257,6 +255,7 @@ class ClusterWatch:
                 detail = await self._runtime.inspect_container(state.name)
                 status = detail.state.status
                 exits = self._exits.setdefault(state.name, Exits())
+                exits.is_paused = status is Status.PAUSED
                 if status is not Status.RUNNING:
                     exits.running_since = None
                 elif exits.running_since is None or exits.of_this_life(detail) > exits.count:
@@ -265,8 +264,7 @@ class ClusterWatch:
                     exits.count, exits.exit_code = exits.of_this_life(detail), detail.exit_code
                     exits.is_oom = exits.is_oom or detail.oom_killed
                     await self._judge(state.name, exits)
-                # One that the engine brings back is restarting.
-                if status is Status.EXITED and not exits.is_still_stopped(detail):
+                if status is Status.EXITED and not exits.is_still_stopped(detail):  # or restarting
                     self._lose(state.name, NodeGone(state.name, "stopped"))
 
     async def _note(self, event: ContainerEvent) -> None:
@@ -282,6 +280,8 @@ class ClusterWatch:
                 exits.is_killed = True
             case "start" | "unpause":
                 exits.begin()
+            case "pause":  # nobody answers from there, and no stream of its ends
+                exits.pause()
             case "die" if exits.is_killed:  # then its restart policy does not count (tried: 20.10)
                 self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":
@@ -336,7 +336,7 @@ class ClusterWatch:
 
     def _suspects(self) -> Iterator[tuple[str, float]]:
         """Yield the nodes which run and have not joined yet, and since when they run."""
-        for name in (*self._joiners, *self._agents):
+        for name in (self._first, *self._joiners, *self._agents):
             since = self._stalled_since(name)
             if since is not None and name not in self._lost:
                 yield name, since
@@ -344,7 +344,8 @@ class ClusterWatch:
     def _stalled_since(self, name: str) -> float | None:
         """Return since when a node runs without being registered, or the API with it, if later."""
         since = self.running_since(name)
-        if since is None or name in self._nodes:
+        has_got_on = self._credentials is not None if name == self._first else name in self._nodes
+        if since is None or has_got_on:
             return None
         return max(since, self._authenticated_at)
 
@@ -352,9 +353,12 @@ class ClusterWatch:
         since = self._stalled_since(name)
         if since is None:
             return
-        error = await self._stalls.look(name, since, now)
-        if error is not None and self._stalled_since(name) == since:
-            self._lose(name, error)
+        if name == self._first:
+            await self._stalls.listen(name, since, now)
+        else:
+            error = await self._stalls.look(name, since, now)
+            if error is not None and self._stalled_since(name) == since:
+                self._lose(name, error)
         self._tell()
 
     async def _supervisor_answers(self) -> bool:
@@ -393,4 +397,4 @@ class ClusterWatch:
                         self._tell()
             except K3dAsyncError:
                 pass  # an API that is coming up refuses now and then; asked again below
-            await anyio.sleep(RECONNECT_PAUSE)
+            await anyio.sleep(pauses.RECONNECT)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from k3dasync.commands._parameters import duration
 from k3dasync.invalid import ConflictingFlags
 from k3dasync.spec import DEFAULT_NAME, DEFAULT_TIMEOUT, WaitLevel, parse_duration, parse_wait
 
@@ -23,11 +24,8 @@ WaitFlag = Annotated[
 ]
 TimeoutFlag = Annotated[
     str | None,
-    Parameter(
-        name="--timeout",
-        negative="",
-        allow_repeating=True,
-        help="Give up after that time; 15m if not given, 0s: no limit.",
+    duration(
+        "--timeout", env=None, help="Give up after that time; 15m if not given, 0s: no limit."
     ),
 ]
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from k3dasync.commands._datastore_flags import DatastoreFlags
 from k3dasync.commands._parameters import ConfigFlag
+from k3dasync.commands._parameters import duration as _duration
 from k3dasync.commands._parameters import flag as _flag
 from k3dasync.commands._parameters import number as _number
 from k3dasync.commands._parameters import repeated as _list
@@ -114,7 +115,7 @@ class CreateFlags:
     ] = None
     timeout: Annotated[
         str | None,
-        _flag(
+        _duration(
             "--timeout",
             env="K3D_OPTIONS_K3D_TIMEOUT",
             help="Take everything back after that time; 15m if not given, 0s: no limit.",

@@ -13,6 +13,18 @@ def flag(*names: str, env: str, help: str) -> Parameter:
     return Parameter(name=names, help=help, env_var=env, negative="", allow_repeating=True)
 
 
+def duration(*names: str, env: str | None, help: str) -> Parameter:
+    """Return a flag for a time; one that is negative gets the error of a time, not of a flag."""
+    return Parameter(
+        name=names,
+        help=help,
+        env_var=env,
+        negative="",
+        allow_repeating=True,
+        allow_leading_hyphen=True,
+    )
+
+
 def number(*names: str, env: str, help: str) -> Parameter:
     """Return a flag for a whole number."""
     return Parameter(

@@ -88,7 +88,11 @@ def files(view: Seen) -> Finding:
             why="etcd and the API server run out of them",
             cure='"default-ulimits" in the engine\'s daemon.json, or LimitNOFILE in its unit',
         )
-    return Finding(check="open-files", verdict=Verdict.OK, value=f"{free} free", needed=str(needed))
+    # A process's own limit is seen in a node only.
+    of_one = "" if hard is not None else ", of a process: unknown while no node runs"
+    return Finding(
+        check="open-files", verdict=Verdict.OK, value=f"{free} free{of_one}", needed=str(needed)
+    )
 
 
 def pids(view: Seen) -> Finding:

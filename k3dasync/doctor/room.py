@@ -34,6 +34,12 @@ def memory(view: Seen) -> Finding:
         verdict = Verdict.ERROR
     elif free is not None and free < needed:
         verdict = Verdict.WARNING
+    elif total and asked.memory_limit > total:
+        verdict = Verdict.WARNING
+        why = (
+            f"a node that believes in {_size(asked.memory_limit)} takes pods for more than there is"
+        )
+        cure = "lower --servers-memory and --agents-memory"
     else:
         verdict, why, cure = Verdict.OK, "", ""
     return Finding(

@@ -50,12 +50,16 @@ def module_lists(release: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The cluster that is asked for; what it may need. `k3s_minor` of `v1.35.5`: 35."""
+    """The cluster that is asked for; what it may need. `k3s_minor` of `v1.35.5`: 35.
+
+    `memory_limit` is the largest that a node is to have, in bytes, 0 for none.
+    """
 
     servers: int = 1
     agents: int = 0
     others: int = 1
     k3s_minor: int | None = None
+    memory_limit: int = 0
 
     @property
     def nodes(self) -> int:

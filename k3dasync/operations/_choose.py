@@ -97,7 +97,7 @@ def choose_network(
 
     So many containers besides the nodes will be *connected* to it.
 
-    Raises SpecError if there is no room, or no IPv4.
+    Raises SubnetTaken or SpecError if there is no room, or no IPv4.
     """
     name, count = network_name(spec), len(node_names(spec)) + connected
     existing = world.network(name)
@@ -135,10 +135,12 @@ def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) 
         taken = [*world.subnets, *refused.subnets]
         subnet = next(addresses.subnets(spec.name, count, taken), None)
         if subnet is None:
-            raise SpecError(
-                "no subnet of the pool is free; remove unused networks (docker network prune), "
-                "pass --subnet, or set K3DASYNC_SUBNET_POOL to another range"
+            words = "no subnet of the pool is free"
+            hint = (
+                "remove unused networks (docker network prune), pass --subnet, or set "
+                "K3DASYNC_SUBNET_POOL to another range"
             )
+            raise SubnetTaken("create", f"network {network_name(spec)}", words, hint=hint)
     layout = addresses.layout(subnet)
     return NetworkChoice(
         name=network_name(spec),
@@ -169,8 +171,8 @@ def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
 def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) -> ApiChoice:
     """Return where the API is published; *host_ip* is the address to bind, already resolved.
 
-    Raises SpecError if every port of the range is taken, PortTaken if the one that a server on
-    the host's network would listen on is.
+    Raises PortTaken if every port of the range is taken, or the one that a server on the host's
+    network would listen on.
     """
     asked = spec.api_port
     usual = "127.0.0.1" if world.facts.is_local else world.facts.host
@@ -181,7 +183,8 @@ def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) 
         return _api_on_host(spec, world, host)
     port = asked.port or _free_port(spec.name, world, host_ip, _asked(spec) | refused.ports)
     if port is None:
-        raise SpecError("every port for APIs is taken; pass --api-port or set K3DASYNC_API_PORTS")
+        hint = "pass --api-port, or set K3DASYNC_API_PORTS to another range"
+        raise PortTaken("publish", "the API", "every port for APIs is taken", hint=hint)
     return ApiChoice(host=host, host_ip=host_ip, port=port)
 
 
@@ -201,7 +204,7 @@ def choose_registry(
 ) -> RegistryChoice | None:
     """Return the registry to be made, if one is, published at *host_ip*, already resolved.
 
-    Raises SpecError if every port of the range is taken.
+    Raises PortTaken if every port of the range is taken.
     """
     asked, name = spec.registry, registry_name(spec)
     if asked is None or name is None:
@@ -209,10 +212,8 @@ def choose_registry(
     taken = _asked(spec) | refused.ports | {api.port}
     host_port = asked.exposure.port or _free_port(name, world, host_ip, taken)
     if host_port is None:
-        raise SpecError(
-            "every port for registries is taken; name one with --registry-create NAME:PORT, or "
-            "set K3DASYNC_API_PORTS"
-        )
+        hint = "name one with --registry-create NAME:PORT, or set K3DASYNC_API_PORTS"
+        raise PortTaken("publish", name, "every port for registries is taken", hint=hint)
     registry = Registry(
         name=name,
         port=host_port if asked.enforce_port_match else REGISTRY_PORT,

@@ -15,7 +15,7 @@ _CODES = (
 
 def deadline_exceeded(seconds: float | None, cut: Sequence[Cut]) -> DeadlineExceeded:
     """Return the error of a run that was cut after *seconds*: each task with its wait and time."""
-    kinds = {one.task.partition(":")[0] for one in cut if one.seconds is not None}
+    kinds = {one.task.partition(":")[0] for one in cut}
     codes = (code for waiting, code in _CODES if waiting & kinds)
     words = [str(one) for one in cut]
     return DeadlineExceeded(seconds or 0.0, words, code=next(codes, DeadlineExceeded.code))

@@ -1,5 +1,6 @@
 """What runs that were cut have left on an engine."""
 
+import time
 from collections.abc import Iterator
 
 from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, LABEL_RUN, Role
@@ -9,12 +10,14 @@ from k3dasync.journal import SEVERAL, cluster_lock, past_runs, state_dir
 from k3dasync.operations._observe import World
 from k3dasync.operations._recover import rollback_command
 from k3dasync.runtime import Status
+from k3dasync.spec import DEFAULT_TIMEOUT
 
 
 def leftovers(world: World) -> tuple[Leftover, ...]:
     """Return the clusters with something left by runs that nobody finishes any more.
 
-    Those of which a process of this user holds the lock are being made or deleted right now.
+    Those of which a process of this user holds the lock are being made or deleted right now;
+    what is younger than a create may take can be another user's, at work.
     """
     engine, found = world.facts.id, dict[str, Leftover]()
     for cluster in _cut_runs(engine):
@@ -50,6 +53,13 @@ def _incomplete(world: World) -> dict[str, str]:
         one.labels.get(LABEL_CLUSTER)
         for one in world.containers
         if one.labels.get(LABEL_ROLE) == Role.REGISTRY
+    }
+    # By the engine's own clock, which need not be ours.
+    now = world.facts.time or time.time()
+    complete |= {
+        one.labels.get(LABEL_CLUSTER)
+        for one in world.containers
+        if now - one.created < DEFAULT_TIMEOUT
     }
     parts: dict[str, list[str]] = {}
     for kind, some in (

@@ -5,7 +5,7 @@ Only a look: the claim is made by the engine when a container starts.
 
 import errno
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from k3dasync.cluster import Cluster
 from k3dasync.errors import PortTaken
@@ -49,9 +49,18 @@ async def ports_in_use(
         for one in node.container.ports
         if one.host_port and len(one.candidates) == 1 and one.host_port not in chosen
     ]
+    twice = list(_asked_twice(asked))
+    if twice:
+        return [(one, "this cluster is to publish it twice") for one in twice]
     holders = await _holders(asked, world, runtime)
     found = [(one, _user(one, holders, probes=probes)) for one in asked]
     return [(one, words) for one, words in found if words]
+
+
+def _asked_twice(asked: Sequence[PortBinding]) -> Iterator[PortBinding]:
+    for index, one in enumerate(asked):
+        if any(_is_same(one, other) for other in asked[:index]):
+            yield one
 
 
 def _user(one: PortBinding, holders: Sequence[ContainerDetail], *, probes: bool) -> str:

@@ -247,6 +247,7 @@ class _Create:
             host=cluster.api.connect_host,
             port=cluster.api.port,
             labels={LABEL_RUN: self._run.id},
+            first=cluster.servers[0].name,
             joiners=[node.name for node in cluster.servers[1:]],
             agents=[node.name for node in cluster.agents],
             secrets=cluster.secrets,

@@ -93,6 +93,7 @@ def asked_of(spec: ClusterSpec) -> Asked:
         agents=spec.agents,
         others=len(node_names(spec)) - spec.servers - spec.agents,
         k3s_minor=int(found[1]) if found and not is_told else None,
+        memory_limit=max(spec.servers_memory, spec.agents_memory),
     )
 
 

@@ -149,6 +149,7 @@ def watch_of(
         port=cluster.api.port,
         labels={**APP, LABEL_CLUSTER: cluster.name},
         before=details.values(),
+        first=cluster.servers[0].name if cluster.servers else "",
         joiners=[node.name for node in cluster.servers[1:]],
         agents=[node.name for node in cluster.agents],
         secrets=cluster.secrets,

@@ -15,6 +15,9 @@ from k3dasync.resolve._publish import publish
 from k3dasync.runtime import File, PortBinding
 from k3dasync.spec import ClusterSpec, read
 
+_OWN_VARIABLES = frozenset({"K3S_TOKEN", "K3S_URL", "K3S_KUBECONFIG_OUTPUT"})
+"""Written behind the user's own, so that these win."""
+
 
 @dataclass(slots=True)
 class Extras:
@@ -91,3 +94,12 @@ def _select(one: Filtered | NodeFile, members: Members) -> Sequence[str]:
             at = text.rindex(f":{each.suffix}")
             raise InvalidFilter(text, at, "no suffix, it is for ports", origin=one.origin)
     return read(one.origin, partial(filters.select, members=members), one.filters)
+
+
+def overridden(extras: Mapping[str, Extras]) -> Iterator[str]:
+    """Yield a sentence for each variable that is asked for and means something else here."""
+    for name, extra in extras.items():
+        for entry in extra.env:
+            variable = entry.partition("=")[0]
+            if variable in _OWN_VARIABLES:
+                yield f"{variable} of {name} is what the cluster needs, not what --env says"

@@ -41,7 +41,7 @@ from k3dasync.cluster import (
 from k3dasync.fixes import Fixes
 from k3dasync.grammar.filters import Members
 from k3dasync.resolve import _arguments, _datastore, _scripts
-from k3dasync.resolve._assign import Assignment, Extras, assign
+from k3dasync.resolve._assign import Assignment, Extras, assign, overridden
 from k3dasync.resolve._balancer import Balancer, port_alias, servers_alias
 from k3dasync.resolve._own import own_labels, own_network, own_volumes
 from k3dasync.resolve._registries import Registries, registries_of
@@ -119,8 +119,13 @@ def resolve(
         balancer=spec.balancer,
         made_registry=registry.registry if registry else None,
         connections=registries.connections(),
-        warnings=tuple(registries.warnings(one.binds for one in assignment.extras.values())),
+        warnings=tuple(_warnings(registries, assignment.extras)),
     )
+
+
+def _warnings(registries: Registries, extras: Mapping[str, Extras]) -> Iterator[str]:
+    yield from registries.warnings(one.binds for one in extras.values())
+    yield from overridden(extras)
 
 
 def _secrets(spec: ClusterSpec, token: str) -> Iterator[str]:

@@ -27,18 +27,13 @@ def ready_servers(watch: ClusterWatch, known: Known, servers: tuple[str, ...]) -
     return tuple(name for name in servers if is_ready(name))
 
 
-def settles_at(watch: ClusterWatch, known: Known, name: str) -> float | None:
+def settles_at(watch: ClusterWatch, name: str) -> float | None:
     """Return when a container that runs will be known not to crash-loop; None if it does not run.
 
-    The past, if that is known now: it has run long enough, or has got as far as to register
-    without ever exiting.
+    The past, if that is known now: that it has registered proves nothing, nodes crash then, too.
     """
     since = watch.running_since(name)
-    if since is None:
-        return None
-    if known(name) is not None and not watch.exits(name):
-        return since
-    return since + SETTLED_AFTER
+    return None if since is None else since + SETTLED_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +75,7 @@ class AwaitQuorum:
             lambda: not self._lacking(watch, known),
             involved=self.involved,
             waiting=waiting,
-            again=lambda: self._again(watch, known),
+            again=lambda: self._again(watch),
         )
 
     def _lacking(self, watch: ClusterWatch, known: Known) -> list[str]:
@@ -94,17 +89,17 @@ class AwaitQuorum:
         return [
             f"{name} to run for {SETTLED_AFTER:g} s without an exit"
             for name in rest
-            if not self._is_settled(watch, known, name)
+            if not self._is_settled(watch, name)
         ]
 
     @staticmethod
-    def _is_settled(watch: ClusterWatch, known: Known, name: str) -> bool:
-        moment = settles_at(watch, known, name)
+    def _is_settled(watch: ClusterWatch, name: str) -> bool:
+        moment = settles_at(watch, name)
         return moment is not None and moment <= anyio.current_time()
 
-    def _again(self, watch: ClusterWatch, known: Known) -> float:
+    def _again(self, watch: ClusterWatch) -> float:
         """Return when the next one of the servers will have settled without another change."""
-        moments = (settles_at(watch, known, name) for name in self.servers)
+        moments = (settles_at(watch, name) for name in self.servers)
         now = anyio.current_time()
         return min((one for one in moments if one is not None and one > now), default=float("inf"))
 

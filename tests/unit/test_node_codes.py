@@ -145,7 +145,7 @@ async def test_an_agent_that_does_not_reach_its_server_fails_the_run() -> None:
     assert f"{AGENT} does not reach its server https://10.9.8.7:6443" in str(error)
     late = failed(keeper).t - time_of(keeper, "api:dev")
     assert 15 <= late < 18
-    assert [AGENT] * 2 == looks
+    assert [AGENT] * 2 == [name for name in looks if name == AGENT]
 
 
 @virtual_time
@@ -162,6 +162,36 @@ async def test_whoever_waits_says_what_the_node_complains_of() -> None:
     ]
     assert any(f"the node to register; {AGENT} says: failed to get CA certs: " in on for on in said)
     assert not any("level=" in on for on in said)
+
+
+@virtual_time
+async def test_whoever_waits_for_the_api_says_what_its_server_says() -> None:
+    """Nothing else is known of a server that hangs: told within seconds, and no failure."""
+    order = NodeFault(node="*-server-0", stage=Stage.UP, trouble=NodeTrouble.STALL)
+    async with engine(order) as runtime:
+        error, keeper = await failure(runtime, spec(timeout=40.0))
+
+    said = [one for one in keeper.events if isinstance(one, events.TaskWaiting)]
+    first = next(one for one in said if "k3d-dev-server-0 says: " in one.on)
+    assert first.t < FIRST_LOOK + 8
+    assert "k3d-dev-server-0 says: " in str(error)
+    assert "API_UNREACHABLE" == error.code
+
+
+@virtual_time
+async def test_a_paused_node_is_named_by_whoever_waits_for_it() -> None:
+    """Its API is silent, and no stream of it ends: the engine's word is all there is."""
+
+    class Pauser:
+        def write(self, event: AnyEvent) -> None:
+            if isinstance(event, events.TaskDone) and event.task == "api:dev":
+                found = runtime.machine.inventory.containers["k3d-dev-server-0"]
+                runtime.machine.pause(found)
+
+    keeper = Keeper()
+    async with engine() as runtime:
+        with pytest.raises(K3dAsyncError, match="k3d-dev-server-0 is paused"):
+            await create(spec(timeout=60.0), backend=backend_of(runtime), sinks=(keeper, Pauser()))
 
 
 @virtual_time

@@ -28,6 +28,7 @@ from k3dasync.errors import (
     SubnetTaken,
 )
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Hang, Latency, backend_of
+from k3dasync.grammar import filtered
 from k3dasync.journal import cluster_lock, past_runs, state_dir
 from k3dasync.kubeconfig import KubeconfigError
 from k3dasync.operations._run import Stop
@@ -541,3 +542,26 @@ async def test_a_datastores_file_is_read_once_however_often_is_planned(tmp_path:
         assert 1 == sum(isinstance(one, events.RunReplanned) for one in keeper.events)
         path = "/etc/k3d/datastore/cafile.pem"
         assert b"CA" == await runtime.read_file("k3d-dev-server-0", path)
+
+
+async def test_a_pool_without_a_free_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another tool's network has it all: the code is the engine's for an overlap, and exit 1."""
+    monkeypatch.setenv("K3DASYNC_SUBNET_POOL", "10.77.0.0/20")
+    async with engine() as (runtime, backend):
+        runtime.add_foreign_network("theirs", subnet="10.77.0.0/16")
+        with pytest.raises(SubnetTaken, match="no subnet of the pool is free") as caught:
+            await create(SPEC, backend=backend)
+        assert ("NET_POOL_EXHAUSTED", 1) == (caught.value.code, caught.value.exit_code)
+
+
+async def test_a_port_that_is_asked_for_twice() -> None:
+    """Known before anything is made."""
+    async with engine() as (runtime, backend):
+        before = runtime.snapshot()
+        api = ApiPort(port=29556)
+        wanted = ClusterSpec(
+            name="dev", api_port=api, ports=(filtered.parse("29556:80@loadbalancer"),)
+        )
+        with pytest.raises(PortTaken, match="publish it twice"):
+            await create(wanted, backend=backend)
+        assert before == runtime.snapshot()

@@ -169,6 +169,15 @@ async def test_a_server_that_crash_loops_is_no_part_of_a_quorum(stage: Stage) ->
 
 
 @virtual_time
+async def test_a_server_that_has_just_registered_may_crash_yet() -> None:
+    """It counts as up when it has run for ten seconds, whatever it has reached."""
+    order = NodeFault(node=LAST, stage=Stage.READY, says="no way")
+    async with world(order, latency=Latency().scaled(0.1)) as one:
+        with pytest.raises(K3dAsyncError, match="no way"):
+            await one.create(spec(WaitLevel.QUORUM))
+
+
+@virtual_time
 @pytest.mark.parametrize(
     ("says", "exits"), [("no way", 3), ("ETCD join failed: etcdserver: unhealthy cluster", 8)]
 )

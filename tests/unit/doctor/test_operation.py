@@ -20,7 +20,9 @@ from k3dasync.fake.host import HEALTHY
 from k3dasync.grammar import filtered
 from k3dasync.host import HostView, look_here
 from k3dasync.journal import cluster_lock
+from k3dasync.operations._leftovers import leftovers
 from k3dasync.operations._look import parse_df, parse_grep
+from k3dasync.operations._observe import observe
 from k3dasync.operations.create import create
 from k3dasync.operations.doctor import Examination, asked_of, examine
 from k3dasync.runtime import PortBinding, VolumeSpec
@@ -133,6 +135,19 @@ async def test_leftovers_are_found_with_their_cure() -> None:
     assert Verdict.WARNING is found.verdict
     assert ("old (volume k3d-old-images)", "k3dasync delete old") == (found.value, found.cure)
     assert Verdict.OK is busy.verdict
+
+
+async def test_what_another_user_may_be_making_is_no_leftover() -> None:
+    """A node without a started server is one only when a create would have ended long ago."""
+    labels = {"app": "k3d", "k3d.cluster": "other", "k3dasync.run": "r", "k3d.role": "agent"}
+    async with engine() as (runtime, backend):
+        network = runtime.add_foreign_network("theirs")
+        await runtime.add_foreign_container("k3d-other-agent-0", network, labels=labels)
+        facts = await backend.runtime.facts()
+        made = (await runtime.inspect_container("k3d-other-agent-0")).state.created
+        for age, expected in ((60.0, []), (3600.0, ["other"])):
+            world = await observe(backend.runtime, replace(facts, time=made + age))
+            assert expected == [one.cluster for one in leftovers(world)]
 
 
 @pytest.mark.parametrize("is_rehearsal", [False, True])
