@@ -1,6 +1,6 @@
 """Finishing what an earlier run could not: it was killed, or its rollback was not complete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -12,6 +12,10 @@ from k3dasync.journal import Journal, PastRun, past_runs
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts, Runtime
 from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+
+CHANGES = frozenset({"edit"})
+"""Operations that change clusters which are there: what they did can be taken back, and it stays a
+cluster. Who only starts or stops one does that first, and leaves a create that was cut alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,14 @@ async def recover(
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
     needs_files: bool = False,
+    operations: Collection[str] = (),
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
     With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
     that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
-    must not keep a cluster's name from being used.
+    must not keep a cluster's name from being used. With *operations* only those are taken back.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -51,6 +56,8 @@ async def recover(
         if not past.is_unfinished or (past.is_kept and not also_kept):
             continue
         if past.started is None or past.started.engine.id != facts.id:
+            continue
+        if operations and past.started.operation not in operations:
             continue
         left = await _take_back(past, runtime=runtime, sinks=sinks, needs_files=needs_files)
         entries += left

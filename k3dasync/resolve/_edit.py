@@ -69,7 +69,7 @@ class PortEdit:
                     else:
                         self._refuse_direct(one, each, names)
             if before == self._now():
-                self.unchanged.append(f"{one} is not published")
+                self.unchanged.append(f"{_text(one)} is not published")
 
     def _now(self) -> tuple[list[PortBinding], dict[str, tuple[str, ...]]]:
         return list(self.bindings), dict(self.targets)
@@ -81,7 +81,8 @@ class PortEdit:
         if not found or (targets and not targets & names):
             return
         if self.standing.api in found:
-            raise InvalidPort(str(one), 0, "another port: the API is published there")
+            expected = "another port: the API is published there"
+            raise InvalidPort(_text(one), 0, expected, origin=one.origin)
         rest = [
             binding
             for binding in self.bindings
@@ -93,7 +94,7 @@ class PortEdit:
                 self.targets.pop(key, None)
         elif rest:
             expected = f"no filter: host port {rest[0].host_ports} leads to the same nodes"
-            raise InvalidPort(str(one), len(one.value), expected)
+            raise InvalidPort(_text(one), len(one.value), expected, origin=one.origin)
         else:
             self.targets[key] = tuple(name for name in self.targets[key] if name not in names)
 
@@ -103,7 +104,7 @@ class PortEdit:
     def _refuse_direct(self, one: Filtered, each: Publication, names: Sequence[str]) -> None:
         others = self.standing.others
         if any(_is_meant(each, binding) for name in names for binding in others.get(name, ())):
-            raise InvalidPort(str(one), len(one.value), _DIRECT)
+            raise InvalidPort(_text(one), len(one.value), _DIRECT, origin=one.origin)
 
     # ---- adding
 
@@ -125,12 +126,12 @@ class PortEdit:
                     old = self.targets.get(port.key, ())
                     self.targets[port.key] = tuple(dict.fromkeys((*old, *port.nodes)))
             if before == self._now():
-                self.unchanged.append(f"{one} is published already")
+                self.unchanged.append(f"{_text(one)} is published already")
 
     def _bind(self, one: Filtered, name: str, binding: PortBinding) -> None:
         if name != self.standing.members.loadbalancer:
             if not any(_is_same(binding, other) for other in self.standing.others.get(name, ())):
-                raise InvalidPort(str(one), len(one.value), _DIRECT)
+                raise InvalidPort(_text(one), len(one.value), _DIRECT, origin=one.origin)
             return
         if any(_is_same(binding, other) for other in self.bindings):
             return
@@ -138,7 +139,7 @@ class PortEdit:
         for other in (*self.bindings, *elsewhere):
             if _collide(binding, other):
                 expected = f"another host port: {_where(other)} leads to port {other.port} already"
-                raise InvalidPort(str(one), 0, expected)
+                raise InvalidPort(_text(one), 0, expected, origin=one.origin)
         self.bindings.append(binding)
 
 
@@ -188,6 +189,12 @@ def _collide(one: PortBinding, other: PortBinding) -> bool:
         and (one.host_port, one.protocol) == (other.host_port, other.protocol)
         and one.shares_address(other)
     )
+
+
+def _text(one: Filtered) -> str:
+    """Return a mapping as it was typed."""
+    filters = ";".join(each.text or str(each) for each in one.filters)
+    return f"{one.value}@{filters}" if filters else one.value
 
 
 def _where(one: PortBinding) -> str:

@@ -20,7 +20,7 @@ from k3dasync.errors import (
     PortTaken,
     TaskFailed,
 )
-from k3dasync.fake import Call, Fail, FakeRuntime, Fault, Faults, Hang, Latency, backend_of
+from k3dasync.fake import Call, Fail, FakeRuntime, Fault, Faults, Hang, Kill, Latency, backend_of
 from k3dasync.grammar import filtered
 from k3dasync.life_errors import BalancerFailed, NoLoadBalancer, NotEditable
 from k3dasync.operations._edits import Changes
@@ -109,7 +109,7 @@ async def test_nothing_to_change_changes_nothing() -> None:
         before = await balancer(runtime)
         outcome = await edit("dev", added("8080:80@agent:0"), backend=backend)
         assert not outcome.is_changed
-        assert ("8080:80@agents:0 is published already",) == outcome.unchanged
+        assert ("8080:80@agent:0 is published already",) == outcome.unchanged
         assert not (await edit("dev", Changes(), backend=backend)).is_changed
         assert before == await balancer(runtime)
 
@@ -302,6 +302,21 @@ async def test_a_port_that_is_taken_meanwhile() -> None:
         assert before == await balancer(runtime)
 
 
+async def test_a_killed_edit_is_taken_back_by_a_stop_and_a_start_too() -> None:
+    """Else there would be two load balancers that want the same ports."""
+    async with world() as (runtime, backend):
+        before, all_names = await balancer(runtime), await names(runtime)
+        runtime.faults.orders = (Fault(trouble=Kill(), verb="start_container"),)
+        with pytest.raises(BaseException):  # noqa: B017 - in a group or not: the process died
+            await edit("dev", added("8081:81"), backend=backend)
+        runtime.faults.revive()
+        await stop_clusters(["dev"], backend=backend)
+        assert all_names == await names(runtime)
+        await start(["dev"], StartOptions(seconds=300), backend=backend)
+        assert before.state.id == (await balancer(runtime)).state.id
+        assert await answers(backend, runtime)
+
+
 @virtual_time
 async def test_one_that_exits_is_not_taken() -> None:
     """Its last words are in the error; the old one never stopped serving."""
@@ -413,6 +428,10 @@ async def test_a_cluster_of_k3d_keeps_going_by_names() -> None:
         assert ["k3d-dev-server-0", "k3d-dev-server-1"] == values["ports"]["6443.tcp"]
         assert ["k3d-dev-agent-0"] == values["ports"]["81.tcp"]
         assert LABEL_RUN not in found.spec.labels
+        assert await answers(backend, runtime)
+        # Names of agents must resolve when it starts, and agents wait for what is behind it.
+        await stop_clusters(["dev"], backend=backend)
+        await start(["dev"], StartOptions(seconds=300), backend=backend)
         assert await answers(backend, runtime)
 
 

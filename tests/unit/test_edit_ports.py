@@ -94,9 +94,9 @@ def test_what_is_there_is_not_added_and_what_is_not_is_not_deleted() -> None:
     assert before == edit.ports
     assert [
         "8080:80 is published already",
-        "0.0.0.0:8080:80@servers:0 is published already",
+        "0.0.0.0:8080:80@server:0 is published already",
         "8081:80 is not published",
-        "9090:90@servers:0:direct is not published",
+        "9090:90@server:0:direct is not published",
     ] == edit.unchanged
 
 
@@ -167,7 +167,7 @@ def test_what_nodes_publish_themselves_stays() -> None:
     """It can be named if it is there, and neither be added nor be deleted."""
     edit = edit_of(direct=bound(9090, "90/tcp"))
     edit.add([filtered.parse("9090:90@server:0:direct")])
-    assert ["9090:90@servers:0:direct is published already"] == edit.unchanged
+    assert ["9090:90@server:0:direct is published already"] == edit.unchanged
     for act in (edit.add, edit.delete):
         text = "9090:90" if act == edit.delete else "9091:90"
         with pytest.raises(InvalidPort, match="fixed when it is made"):

@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
         "addresses",
         "fixes",
         "host",
+        "listening",
     },
     {"runtime", "spec", "events", "scheduler", "verbosity"},
     {
