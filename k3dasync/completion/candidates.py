@@ -36,6 +36,8 @@ _ARGUMENTS: dict[str, Kind] = {
     "show": "cluster",
     "merge": "cluster",
     "write": "cluster",
+    "edit": "cluster",
+    "get-config": "cluster",
 }
 """What the arguments of commands name, by the command's last word; of `node` all name nodes."""
 _VALUES: dict[str, Kind] = {"--cluster": "cluster", "--registry-use": "registry"}

@@ -102,8 +102,8 @@ async def edit_node(
     """
     [node] = await list_nodes(backend.runtime, [name])
     if node.labels.get(LABEL_ROLE) != Role.LOADBALANCER:
-        role = node.labels.get(LABEL_ROLE, "") or "node without a role"
-        why = f"it is a {role}, and only load balancers can be changed: k3dasync cluster edit"
+        role = node.labels.get(LABEL_ROLE) or "noRole"
+        why = f"its role is {role}, and only load balancers can be changed: k3dasync cluster edit"
         raise NotEditable(node.name, why)
     cluster = node.labels.get(LABEL_CLUSTER, "")
     return await edit(cluster, changes, backend=backend, seconds=seconds, sinks=sinks, stop=stop)

@@ -389,7 +389,7 @@ def test_what_cannot_be_edited(cli: Cli, api: DockerApi, own_name: str) -> None:
         assert f"cluster {own_name} has no load balancer" in refused.error
     refused = cli("node", "update", f"k3d-{own_name}-server-0", "--port-add", "8080:80")
     assert 1 == refused.code
-    assert "it is a server, and only load balancers can be changed" in refused.error
+    assert "its role is server, and only load balancers can be changed" in refused.error
     assert 0 == cli("delete", own_name).code
     with pytest.raises(Refused):
         api.get(f"containers/k3d-{own_name}-server-0/json")

@@ -43,7 +43,7 @@ def offered(*words: str) -> list[str]:
         (("cr",), ["create"]),
         (
             ("cluster", ""),
-            ["create", "delete", "list", "start", "stop", "restart", "pause", "resume"],
+            ["create", "delete", "list", "start", "stop", "restart", "pause", "resume", "edit"],
         ),
         (("delete", ""), ["dev", "demo"]),
         (("delete", "de"), ["dev", "demo"]),
@@ -57,6 +57,9 @@ def offered(*words: str) -> list[str]:
         (("create", "-o", ""), ["yaml", "json"]),
         (("kubeconfig", "merge", "-o", ""), []),
         (("rollback", ""), ["dev", "demo"]),
+        (("edit", ""), ["dev", "demo"]),
+        (("node", "edit", ""), ["k3d-dev-server-0", "k3d-reg"]),
+        (("edit", "dev", "--port-"), ["--port-add", "--port-delete"]),
         (("rollback", "dev", ""), []),
         (("kubeconfig", "merge", "dev", ""), ["demo"]),
         (("node", "list", ""), ["k3d-dev-server-0", "k3d-reg"]),

@@ -196,7 +196,7 @@ async def test_a_node_is_edited_if_it_is_a_load_balancer() -> None:
         assert values is not None
         assert ["k3d-dev-agent-0"] == values["ports"]["80.tcp"]
         assert ["k3d-dev-server-0", "k3d-dev-agent-0"] == values["ports"]["443.tcp"]
-        with pytest.raises(NotEditable, match="it is a server, and only load balancers"):
+        with pytest.raises(NotEditable, match="its role is server, and only load balancers"):
             await edit_node("k3d-dev-server-0", changes, backend=backend)
 
 
