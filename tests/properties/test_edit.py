@@ -32,8 +32,8 @@ from tests.properties.test_create import Disk
 from tests.support import virtual_time
 
 BALANCER = "k3d-dev-serverlb"
-SPEC = ClusterSpec(name="dev", agents=1, ports=(filtered.parse("8080:80@agent:0"),))
-CHANGES = Changes(ports_added=(filtered.parse("8081:81"),))
+SPEC = ClusterSpec(name="dev", agents=1, ports=(filtered.parse("25080:80@agent:0"),))
+CHANGES = Changes(ports_added=(filtered.parse("25081:81"),))
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def assert_whole(
     found = await runtime.inspect_container(BALANCER)
     if found.state.id != before.state.id:
         assert may_be_new
-        assert 8081 in found.state.bound_ports
+        assert 25081 in found.state.bound_ports
         assert before.fixed_addresses == found.fixed_addresses
     else:
         assert before == found
@@ -122,7 +122,7 @@ async def test_a_killed_edit_is_finished_by_the_next_command(
             else:
                 await edit("dev", CHANGES, backend=backend)
                 await assert_whole(runtime, backend, before, may_be_new=True)
-                assert 8081 in (await runtime.inspect_container(BALANCER)).state.bound_ports
+                assert 25081 in (await runtime.inspect_container(BALANCER)).state.bound_ports
             assert not any(past.is_unfinished for past in past_runs("dev"))
 
 

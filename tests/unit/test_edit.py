@@ -35,7 +35,7 @@ from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
 BALANCER = "k3d-dev-serverlb"
-SPEC = ClusterSpec(name="dev", agents=1, ports=(filtered.parse("8080:80@agent:0"),))
+SPEC = ClusterSpec(name="dev", agents=1, ports=(filtered.parse("25080:80@agent:0"),))
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_ports_are_added_and_deleted_and_all_else_stays() -> None:
     async with world() as (runtime, backend):
         before, all_names = await balancer(runtime), await names(runtime)
         since = (await runtime.inspect_container("k3d-dev-agent-0")).started_at
-        changes = replace(added("8081:443@server:0"), ports_deleted=(filtered.parse("9999:99"),))
+        changes = replace(added("25081:443@server:0"), ports_deleted=(filtered.parse("9999:99"),))
         outcome = await edit("dev", changes, backend=backend, sinks=(keeper,))
         assert (
             Outcome(cluster="dev", is_changed=True, unchanged=("9999:99 is not published",))
@@ -87,7 +87,7 @@ async def test_ports_are_added_and_deleted_and_all_else_stays() -> None:
         assert after.state.id != before.state.id
         assert before.fixed_addresses == after.fixed_addresses
         assert before.state.addresses == after.state.addresses
-        assert {*before.state.bound_ports, 8081} == {*after.state.bound_ports}
+        assert {*before.state.bound_ports, 25081} == {*after.state.bound_ports}
         assert all_names == await names(runtime)
         assert since == (await runtime.inspect_container("k3d-dev-agent-0")).started_at
         assert before.state.labels.items() < after.state.labels.items()
@@ -107,9 +107,9 @@ async def test_nothing_to_change_changes_nothing() -> None:
     """What is there already: no run, and the same load balancer."""
     async with world() as (runtime, backend):
         before = await balancer(runtime)
-        outcome = await edit("dev", added("8080:80@agent:0"), backend=backend)
+        outcome = await edit("dev", added("25080:80@agent:0"), backend=backend)
         assert not outcome.is_changed
-        assert ("8080:80@agent:0 is published already",) == outcome.unchanged
+        assert ("25080:80@agent:0 is published already",) == outcome.unchanged
         assert not (await edit("dev", Changes(), backend=backend)).is_changed
         assert before == await balancer(runtime)
 
@@ -158,10 +158,10 @@ async def test_a_port_of_another_container_is_refused_before_anything_is_made() 
     """By the name of who has it."""
     async with world() as (runtime, backend):
         before = await balancer(runtime)
-        binding = PortBinding(port="80", host_ip="", host_port=8090)
+        binding = PortBinding(port="80", host_ip="", host_port=25090)
         await runtime.add_foreign_container("squatter", "k3d-dev", ports=[binding])
         with pytest.raises(PortTaken, match="container squatter has it"):
-            await edit("dev", added("8090:90"), backend=backend)
+            await edit("dev", added("25090:90"), backend=backend)
         assert before == await balancer(runtime)
 
 
@@ -169,9 +169,9 @@ async def test_clusters_that_cannot_be_edited() -> None:
     """Unknown ones, and those without a load balancer."""
     async with world(spec=ClusterSpec(name="dev", loadbalancer=False)) as (runtime, backend):
         with pytest.raises(ClusterNotFound):
-            await edit("nosuch", added("8080:80"), backend=backend)
+            await edit("nosuch", added("25080:80"), backend=backend)
         with pytest.raises(NoLoadBalancer, match="cluster dev has no load balancer"):
-            await edit("dev", added("8080:80"), backend=backend)
+            await edit("dev", added("25080:80"), backend=backend)
         with pytest.raises(NoLoadBalancer):
             await configuration("dev", runtime)
 
@@ -181,7 +181,7 @@ async def test_a_load_balancer_without_a_description_is_left_alone() -> None:
     async with world() as (runtime, backend):
         del runtime.machine.inventory.containers[BALANCER].files[nginx.VALUES_PATH]
         with pytest.raises(NotEditable, match=r"/etc/confd/values\.yaml"):
-            await edit("dev", added("8081:80"), backend=backend)
+            await edit("dev", added("25081:80"), backend=backend)
         with pytest.raises(NotFound):
             await configuration("dev", runtime)
 
@@ -189,7 +189,7 @@ async def test_a_load_balancer_without_a_description_is_left_alone() -> None:
 async def test_a_node_is_edited_if_it_is_a_load_balancer() -> None:
     """By its name, with or without `k3d-`; a port that is forwarded keeps its nodes."""
     async with world() as (runtime, backend):
-        changes = replace(added("8081:80", "8082:443"), keeps_targets=True)
+        changes = replace(added("25081:80", "25082:443"), keeps_targets=True)
         outcome = await edit_node("dev-serverlb", changes, backend=backend)
         assert outcome.is_changed
         values = nginx.read_values(await runtime.read_file(BALANCER, nginx.VALUES_PATH))
@@ -205,12 +205,12 @@ async def test_a_stopped_cluster_stays_stopped() -> None:
     async with world() as (runtime, backend):
         before = await balancer(runtime)
         await stop_clusters(["dev"], backend=backend)
-        await edit("dev", added("8081:81"), backend=backend)
+        await edit("dev", added("25081:81"), backend=backend)
         found = await balancer(runtime)
         assert Status.CREATED is found.state.status
         assert before.fixed_addresses == found.fixed_addresses
         await start(["dev"], StartOptions(seconds=300), backend=backend)
-        assert 8081 in (await balancer(runtime)).state.bound_ports
+        assert 25081 in (await balancer(runtime)).state.bound_ports
         assert await answers(backend, runtime)
 
 
@@ -222,7 +222,7 @@ async def test_servers_that_stand_by_go_on_to() -> None:
         was = f"server {address}:6443 max_fails=0;".encode()
         held = config.replace(was, was.replace(b";", b" backup;"))
         runtime.machine.inventory.containers[BALANCER].files[nginx.CONFIG_PATH] = held
-        await edit("dev", added("8081:81"), backend=backend)
+        await edit("dev", added("25081:81"), backend=backend)
         after = await runtime.read_file(BALANCER, nginx.CONFIG_PATH)
         assert 1 == after.count(b"backup")
         assert was.replace(b";", b" backup;") in after
@@ -235,7 +235,7 @@ async def test_an_image_whose_name_means_another_one_by_now() -> None:
         images = runtime.machine.inventory.images
         images[before.state.image] = replace(images[before.state.image], id="sha256:other")
         images["by id"] = replace(images[before.state.image], id=before.image_id, tags=())
-        await edit("dev", added("8081:81"), backend=backend)
+        await edit("dev", added("25081:81"), backend=backend)
         assert before.image_id == (await balancer(runtime)).state.image
 
 
@@ -263,7 +263,7 @@ async def test_a_failure_at_any_step_brings_the_old_one_back(order: Fault) -> No
     async with world(order) as (runtime, backend):
         before, all_names = await balancer(runtime), await names(runtime)
         with pytest.raises(TaskFailed, match="no") as caught:
-            await edit("dev", added("8081:81"), backend=backend, sinks=(keeper,))
+            await edit("dev", added("25081:81"), backend=backend, sinks=(keeper,))
         assert ["the old load balancer is back: nothing has changed"] == caught.value.__notes__
         assert before == await balancer(runtime)
         assert all_names == await names(runtime)
@@ -280,13 +280,13 @@ async def test_a_missing_image_changes_nothing() -> None:
         before = await balancer(runtime)
         runtime.remove_image(before.state.image)
         with pytest.raises(TaskFailed, match="No such image"):
-            await edit("dev", added("8081:81"), backend=backend)
+            await edit("dev", added("25081:81"), backend=backend)
         assert before == await balancer(runtime)
 
 
 async def test_a_port_that_is_taken_meanwhile() -> None:
     """Somebody is faster after we have looked: the old load balancer is back."""
-    binding = PortBinding(port="80", host_ip="", host_port=8081)
+    binding = PortBinding(port="80", host_ip="", host_port=25081)
 
     def squat() -> None:
         runtime.machine.group.start_soon(add)
@@ -298,7 +298,7 @@ async def test_a_port_that_is_taken_meanwhile() -> None:
     async with world(order) as (runtime, backend):
         before = await balancer(runtime)
         with pytest.raises(TaskFailed, match="port is already allocated"):
-            await edit("dev", added("8081:81"), backend=backend)
+            await edit("dev", added("25081:81"), backend=backend)
         assert before == await balancer(runtime)
 
 
@@ -308,7 +308,7 @@ async def test_a_killed_edit_is_taken_back_by_a_stop_and_a_start_too() -> None:
         before, all_names = await balancer(runtime), await names(runtime)
         runtime.faults.orders = (Fault(trouble=Kill(), verb="start_container"),)
         with pytest.raises(BaseException):  # noqa: B017 - in a group or not: the process died
-            await edit("dev", added("8081:81"), backend=backend)
+            await edit("dev", added("25081:81"), backend=backend)
         runtime.faults.revive()
         await stop_clusters(["dev"], backend=backend)
         assert all_names == await names(runtime)
@@ -328,7 +328,7 @@ async def test_one_that_exits_is_not_taken() -> None:
         runtime.faults.orders = (Fault(trouble=Call(crash), verb="execute"),)
         before = await balancer(runtime)
         with pytest.raises(TaskFailed, match="it has exited with code 1") as caught:
-            await edit("dev", added("8081:81"), backend=backend)
+            await edit("dev", added("25081:81"), backend=backend)
         assert isinstance(caught.value.cause, BalancerFailed)
         assert before == await balancer(runtime)
 
@@ -344,7 +344,7 @@ async def test_one_through_which_nothing_answers_is_not_kept() -> None:
         runtime.faults.orders = (Fault(trouble=Call(mute), verb="connect_network"),)
         before = await balancer(runtime)
         with pytest.raises(TaskFailed, match="nothing answers at https"):
-            await edit("dev", added("8081:81"), backend=backend)
+            await edit("dev", added("25081:81"), backend=backend)
         assert before == await balancer(runtime)
 
 
@@ -352,7 +352,7 @@ async def test_a_cluster_whose_api_does_not_answer_is_edited_all_the_same() -> N
     """What did not answer before need not answer afterwards."""
     async with world() as (runtime, backend):
         await runtime.stop_container("k3d-dev-server-0")
-        assert (await edit("dev", added("8081:81"), backend=backend)).is_changed
+        assert (await edit("dev", added("25081:81"), backend=backend)).is_changed
         assert Status.RUNNING is (await balancer(runtime)).state.status
 
 
@@ -373,7 +373,7 @@ async def test_an_edit_that_is_stopped_takes_itself_back(is_deadline: bool) -> N
             group.start_soon(after_a_while)
             seconds = 5.0 if is_deadline else None
             with pytest.raises(DeadlineExceeded if is_deadline else Interrupted):
-                await edit("dev", added("8081:81"), backend=backend, stop=wish, seconds=seconds)
+                await edit("dev", added("25081:81"), backend=backend, stop=wish, seconds=seconds)
         assert before == await balancer(runtime)
         assert await answers(backend, runtime)
 
@@ -384,7 +384,7 @@ async def test_networks_that_a_load_balancer_was_put_into_are_kept() -> None:
         runtime.add_foreign_network("other", subnet="10.99.0.0/24")
         await runtime.connect_network(BALANCER, "other", address="10.99.0.9", labels={})
         before = await balancer(runtime)
-        await edit("dev", added("8081:81"), backend=backend)
+        await edit("dev", added("25081:81"), backend=backend)
         after = await balancer(runtime)
         assert before.state.addresses == after.state.addresses
         assert before.fixed_addresses == after.fixed_addresses
@@ -401,11 +401,11 @@ async def test_without_fixed_addresses_it_goes_by_names() -> None:
                 servers=2,
                 agents=1,
                 network="shared",
-                ports=(filtered.parse("8080:80@agent:0"),),
+                ports=(filtered.parse("25080:80@agent:0"),),
             ),
             backend=backend,
         )
-        changes = added("8081:81@server:*", "8082:82@agent:0", "8083:83@server:0;agent:0")
+        changes = added("25081:81@server:*", "25082:82@agent:0", "25083:83@server:0;agent:0")
         await edit("dev", changes, backend=backend)
         config = (await runtime.read_file(BALANCER, nginx.CONFIG_PATH)).decode()
         assert "default k3d-dev-servers:6443;" in config
@@ -420,7 +420,7 @@ async def test_a_cluster_of_k3d_keeps_going_by_names() -> None:
     """Its image reads k3d's description only: addresses at first, names as soon as they resolve."""
     async with world(spec=ClusterSpec(name="dev", servers=2, agents=1)) as (runtime, backend):
         as_k3d_made_it(runtime)
-        await edit("dev", added("8081:81@agent:0"), backend=backend)
+        await edit("dev", added("25081:81@agent:0"), backend=backend)
         found = runtime.machine.inventory.containers[BALANCER]
         assert b"server k3d-dev-agent-0:81;" in found.files[nginx.CONFIG_PATH]
         values = nginx.read_values(found.files[nginx.VALUES_PATH])
@@ -469,4 +469,4 @@ async def test_a_port_that_nodes_publish_themselves_is_refused() -> None:
     """The way it was meant is in the error."""
     async with world() as (_, backend):
         with pytest.raises(InvalidPort, match="no :direct"):
-            await edit("dev", added("8081:80@server:0:direct"), backend=backend)
+            await edit("dev", added("25081:80@server:0:direct"), backend=backend)

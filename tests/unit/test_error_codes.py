@@ -42,7 +42,13 @@ from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
-from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.life_errors import (
+    BalancerFailed,
+    NoLoadBalancer,
+    NotEditable,
+    NotHalted,
+    SeveralFailed,
+)
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -111,6 +117,9 @@ RAISED: tuple[K3dAsyncError, ...] = (
     NodeMoved("k3d-dev-server-1", "10.0.0.3", "10.0.0.4"),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
     SeveralFailed("failed for 2 clusters: a, b"),
+    NoLoadBalancer("dev"),
+    NotEditable("k3d-dev-server-0", "no"),
+    BalancerFailed("k3d-dev-serverlb", "no", ["nginx: [emerg] no"]),
     ImageNotFound("no"),
     ImportFailed("no"),
     RegistryUnusable("x", "no", "look"),
