@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import anyio
 
 from k3dasync import events
+from k3dasync.backend import Backend
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs
 from k3dasync.operations._backward import take_back
-from k3dasync.runtime import EngineFacts, Runtime
+from k3dasync.runtime import EngineFacts
 from k3dasync.undo import RemoveKubeconfigEntries, leftovers
 
 CHANGES = frozenset({"edit"})
@@ -34,7 +35,7 @@ def rollback_command(cluster: str) -> str:
 async def recover(
     cluster: str,
     *,
-    runtime: Runtime,
+    backend: Backend,
     facts: EngineFacts,
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
@@ -59,14 +60,14 @@ async def recover(
             continue
         if operations and past.started.operation not in operations:
             continue
-        left = await _take_back(past, runtime=runtime, sinks=sinks, needs_files=needs_files)
+        left = await _take_back(past, backend=backend, sinks=sinks, needs_files=needs_files)
         entries += left
         finished.append(past)
     return Recovered(tuple(finished), tuple(entries))
 
 
 async def _take_back(
-    past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
+    past: PastRun, *, backend: Backend, sinks: Sequence[EventSink], needs_files: bool
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -83,7 +84,7 @@ async def _take_back(
         )
         pending = events.to_undo(past.events)
         left = await take_back(
-            events.plan_of(past.events), pending, runtime=runtime, emitter=emitter
+            events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
             [
