@@ -9,6 +9,7 @@ import pytest
 
 from k3dasync import events, listening, nginx
 from k3dasync.backend import Backend
+from k3dasync.cli import main
 from k3dasync.cluster import LABEL_RUN
 from k3dasync.errors import (
     ClusterNotFound,
@@ -463,6 +464,24 @@ def test_listening_sockets_are_read_from_proc() -> None:
    1: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 3 2
 """
     assert {(6443, "tcp"), (80, "tcp"), (53, "udp")} == listening.sockets(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("edit", "dev", "--port-add", "8080:x"), "--port-add '8080:x': expected a port"),
+        (("cluster", "edit", "dev", "--port-delete", "80@nobody"), "--port-delete '80@nobody'"),
+        (("cluster", "update", "dev", "--env-add", "=1"), "--env-add '=1': expected KEY=VALUE"),
+        (("node", "edit", "x", "--port-add", ""), "--port-add ''"),
+        (("edit", "Bad_Name", "--port-add", "8080:80"), "cluster name"),
+    ],
+)
+def test_what_is_no_change_is_refused_before_an_engine_is_asked(
+    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the flag and where it is wrong; exit code 2."""
+    assert 2 == main(words)
+    assert says in capsys.readouterr().err
 
 
 async def test_a_port_that_nodes_publish_themselves_is_refused() -> None:
