@@ -85,6 +85,7 @@ def build() -> App:
     path = "k3dasync.commands.node:list_nodes"
     _command(node, path, "list", ("ls", "get"), "List nodes of all clusters.")
     app.command(node)
+    _add_edit(app, cluster, node)
     _add_image(app)
     plan = _app("plan", "Print what a command would do.")
     plan.command("k3dasync.commands.plan:plan_create", name="create", help="Plan a create.")
@@ -125,6 +126,23 @@ def build() -> App:
     )
     _add_access(app, cluster, kubeconfig)
     return app
+
+
+def _add_edit(app: App, cluster: App, node: App) -> None:
+    """Add what changes and shows load balancers."""
+    path, help = "k3dasync.commands.edit:cluster", "Change what a cluster publishes."
+    _command(app, path, "edit", ("update",), help)
+    _command(cluster, path, "edit", ("update",), help)
+    path = "k3dasync.commands.edit:node"
+    _command(node, path, "edit", ("update",), "Change what a load balancer publishes.")
+    debug = _app("debug", "Look into clusters, as k3d says it.")
+    debug.show = False
+    for name in ("loadbalancer", "lb"):
+        group = _app(name, "Look into load balancers.")
+        path = "k3dasync.commands.debug:get_config"
+        group.command(path, name="get-config", help="Print what one forwards.")
+        debug.command(group)
+    app.command(debug)
 
 
 def _add_access(app: App, cluster: App, kubeconfig: App) -> None:

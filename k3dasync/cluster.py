@@ -43,6 +43,8 @@ LABEL_EXTERNAL = "k3dasync.external"
 """On volumes and networks that were made by themselves: they belong to no cluster."""
 LABEL_EXPIRES = "k3dasync.expires"
 """On every node of a cluster that is not to be there for ever: when its time is over, RFC 3339."""
+LABEL_EDIT = "k3dasync.edit"
+"""On a container that has taken another one's place, beside that one's labels: the run."""
 
 
 class Role(StrEnum):

@@ -22,13 +22,16 @@ class Containers(Insides, Networks):
     async def create_container(self, spec: ContainerSpec) -> str:
         async with self._calls.change("create_container", spec.name, kind="create"):
             inventory, resource = self._machine.inventory, f"container {spec.name}"
-            if spec.image not in inventory.images:
+            image = inventory.image(spec.image)
+            if image is None:
                 raise NotFound("create", resource, f"No such image: {spec.image}")
             if spec.name in inventory.containers:
                 owner = inventory.containers[spec.name].id
                 words = f'the container name "/{spec.name}" is already in use by container {owner}'
                 raise Conflict("create", resource, words)
-            container = Container(self._machine.new_id(), spec, self._machine.now())
+            container = Container(
+                self._machine.new_id(), spec, self._machine.now(), image_id=image.id
+            )
             # A network that is not there is no error before the start.
             with suppress(EngineError):
                 container.endpoints[0].found = inventory.network("create", spec.network)

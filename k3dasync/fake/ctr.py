@@ -74,6 +74,8 @@ async def _run(
             return Executed(code=1)
         case ("cat",):
             return Executed(code=0, out=b"".join([piece async for piece in stdin or _nothing()]))
+        case ("cat", *paths) if all(path.startswith("/proc/net/") for path in paths):
+            return Executed(code=0, out=looking.sockets(container.sockets))
         case ("grep", "-s", "", *paths):
             return looking.grep(container.files, paths)
         case ("df", "-Pk", folder):

@@ -180,7 +180,7 @@ class Machine:
 
     def _exited(self, container: Container, exit: Exit) -> None:
         container.serves.clear()
-        container.listens = 0
+        container.listens, container.sockets = 0, ()
         container.status, container.exit_code = Status.EXITED, exit.code
         container.is_oom = exit.is_oom
         if exit.is_oom:
@@ -188,15 +188,18 @@ class Machine:
         self.tell("die", container, exit.code)
 
     async def connect(self, container: Container, endpoint: Endpoint, network: Network) -> None:
-        """Add a place in a network; one that runs gets its address at once."""
+        """Add a place in a network; one that runs gets its address, and in the first its ports."""
         resource = f"container {container.name}"
         if container.endpoint(network) is not None:
             words = f"endpoint with name {container.name} already exists in network {network.name}"
             raise Conflict("connect", resource, words)
         if container.is_live:
             endpoint.address = claim_address(self.inventory, container, endpoint, network)
+            if not container.endpoints:
+                container.bound = claim_ports(self.inventory, container, self._ephemeral)
         endpoint.found = network
         container.endpoints.append(endpoint)
+        self.changed.tell()
         await self.cores.spend(self.latency.engine.network_connect)
 
     async def disconnect(self, container: Container, endpoint: Endpoint) -> None:
@@ -204,6 +207,7 @@ class Machine:
         container.endpoints.remove(endpoint)
         if not container.endpoints:
             container.bound = ()
+        self.changed.tell()
         await self.cores.spend(self.latency.engine.network_connect)
 
     async def end(self, container: Container, *, grace: float | None = None) -> None:

@@ -58,6 +58,8 @@ class Networks(Asking):
             found = self._machine.inventory.containers.get(container)
             for endpoint in found.endpoints if found else ():
                 is_meant = network in {endpoint.name, endpoint.found and endpoint.found.id}
+                if found and found.started is None and endpoint.is_by_id:
+                    continue
                 if found and is_meant and labels.items() <= endpoint.labels.items():
                     await self._machine.disconnect(found, endpoint)
                     return True

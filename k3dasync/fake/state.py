@@ -92,12 +92,18 @@ class Endpoint:
         """The network's name, as listings show it."""
         return self.found.name if self.found else self.network
 
+    @property
+    def is_by_id(self) -> bool:
+        """Whether it was made with the network's id: there is no leaving before the first start."""
+        return self.found is not None and self.network == self.found.id
+
 
 @dataclass(slots=True)
 class Container:
     """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
 
-    `listens` is the host's port that its program has taken by itself, on the host's network.
+    `listens` is the host's port that its program has taken by itself, on the host's network;
+    `sockets` are the ports and protocols on which a load balancer listens.
     `imported` are the images in a node, by containerd's names, `executing` the commands beside.
     `anonymous` are its volumes that nobody has named: path → name.
     """
@@ -106,6 +112,7 @@ class Container:
     spec: ContainerSpec
     created: float
     new_name: str = ""
+    image_id: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     status: Status = Status.CREATED
     exit_code: int = 0
@@ -115,6 +122,7 @@ class Container:
     endpoints: list[Endpoint] = field(default_factory=list)
     bound: tuple[PortBinding, ...] = ()
     listens: int = 0
+    sockets: tuple[tuple[int, str], ...] = ()
     log: Log = field(default_factory=Log)
     data: Any = None
     serves: set[Service] = field(default_factory=set)
@@ -193,7 +201,7 @@ class Container:
             command=self.spec.command or (),
             binds=self.spec.binds,
             bindings=self.spec.ports,
-            image_id=f"sha256:{self.spec.image}",
+            image_id=self.image_id or f"sha256:{self.spec.image}",
             started_at="" if since is None else (EPOCH + since).isoformat(),
             entrypoint=self.spec.entrypoint or (),
             restart_policy="unless-stopped",
@@ -280,6 +288,11 @@ class Inventory:
         if found is None:
             raise NotFound(operation, f"container {name}", f"no such container: {name}")
         return found
+
+    def image(self, name: str) -> ImageState | None:
+        """Return the image of that name or id, None if there is none."""
+        found = (one for one in self.images.values() if one.id == name)
+        return self.images.get(name) or next(found, None)
 
     def rename(self, container: Container, name: str) -> None:
         """Give a container another name; raises Conflict if that is taken."""

@@ -12,11 +12,13 @@ from functools import partial
 import anyio
 
 from k3dasync import events, kubeconfig
+from k3dasync.backend import Backend
 from k3dasync.cluster import LABEL_RUN
 from k3dasync.errors import K3dAsyncError
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
+from k3dasync.operations._put_back import put_back
 from k3dasync.retrying import on_retry
 from k3dasync.runtime import Runtime
 from k3dasync.scheduler import walk
@@ -27,6 +29,7 @@ from k3dasync.undo import (
     RemoveKubeconfigEntries,
     RemoveNetwork,
     RemoveVolume,
+    RestoreContainer,
     Undo,
     leftovers,
 )
@@ -57,7 +60,7 @@ async def take_back(
     plan: tuple[PlannedTask, ...],
     pending: Mapping[TaskId, PlannedTask],
     *,
-    runtime: Runtime,
+    backend: Backend,
     emitter: Emitter,
 ) -> tuple[str, ...]:
     """Undo the *pending* tasks of a plan and return what is still there afterwards.
@@ -65,7 +68,7 @@ async def take_back(
     Does not raise for anything that could not be removed, and is not cut by cancellation.
     """
     graph = Graph(map(_Undoing, plan)).only(pending).reversed()
-    labels = {LABEL_RUN: emitter.run}
+    labels, runtime = {LABEL_RUN: emitter.run}, backend.runtime
 
     async def visit(member: _Undoing) -> None:
         def retry(attempt: int, delay: float, error: str) -> None:
@@ -77,7 +80,7 @@ async def take_back(
         emitter.emit(events.UndoStarted, task=member.id)
         try:
             with anyio.fail_after(UNDO_SECONDS):
-                await _apply(member.task, runtime, labels)
+                await _apply(member.task, backend, labels)
         except Exception as error:
             text = str(error) or f"not done after {UNDO_SECONDS:g} s"
             seconds = round(emitter.now() - began, 6)
@@ -96,12 +99,13 @@ async def take_back(
                 left = await remaining(runtime, labels)
         except (K3dAsyncError, TimeoutError):
             return leftovers(unseen)  # the engine cannot be asked: what we could not undo
-    kinds = (RemoveKubeconfigEntries, DisconnectContainer)
+    kinds = (RemoveKubeconfigEntries, DisconnectContainer, RestoreContainer)
     # These have no labels to be found by.
     return (*left, *leftovers([undo for undo in unseen if isinstance(undo, kinds)]))
 
 
-async def _apply(task: PlannedTask, runtime: Runtime, labels: Mapping[str, str]) -> None:
+async def _apply(task: PlannedTask, backend: Backend, labels: Mapping[str, str]) -> None:
+    runtime = backend.runtime
     match task.undo:
         case RemoveContainer(name):
             await runtime.remove_container(name, labels)
@@ -113,6 +117,8 @@ async def _apply(task: PlannedTask, runtime: Runtime, labels: Mapping[str, str])
             kubeconfig.remove_from(path, cluster, previous)
         case DisconnectContainer(container, network):
             await runtime.disconnect_network(container, network, labels)
+        case RestoreContainer():
+            await put_back(task.undo, runtime, labels[LABEL_RUN])
         case Nothing():
             pass
 

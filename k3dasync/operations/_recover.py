@@ -1,17 +1,22 @@
 """Finishing what an earlier run could not: it was killed, or its rollback was not complete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import anyio
 
 from k3dasync import events
+from k3dasync.backend import Backend
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
-from k3dasync.runtime import EngineFacts, Runtime
+from k3dasync.runtime import EngineFacts
 from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+
+CHANGES = frozenset({"edit"})
+"""Operations that change clusters which are there: what they did can be taken back, and it stays a
+cluster. Who only starts or stops one does that first, and leaves a create that was cut alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +36,19 @@ def rollback_command(cluster: str) -> str:
 async def recover(
     cluster: str,
     *,
-    runtime: Runtime,
+    backend: Backend,
     facts: EngineFacts,
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
     needs_files: bool = False,
+    operations: Collection[str] = (),
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
     With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
     that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
-    must not keep a cluster's name from being used.
+    must not keep a cluster's name from being used. With *operations* only those are taken back.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -53,8 +59,10 @@ async def recover(
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
+        if operations and past.started.operation not in operations:
+            continue
         left = await _take_back(
-            cluster, past, runtime=runtime, sinks=sinks, needs_files=needs_files
+            cluster, past, backend=backend, sinks=sinks, needs_files=needs_files
         )
         entries += left
         finished.append(past)
@@ -62,7 +70,7 @@ async def recover(
 
 
 async def _take_back(
-    place: str, past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
+    place: str, past: PastRun, *, backend: Backend, sinks: Sequence[EventSink], needs_files: bool
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -79,7 +87,7 @@ async def _take_back(
         )
         pending = events.to_undo(past.events)
         left = await take_back(
-            events.plan_of(past.events), pending, runtime=runtime, emitter=emitter
+            events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
             [

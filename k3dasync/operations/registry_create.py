@@ -66,7 +66,7 @@ async def create(
     place, runtime = place_of("registry", asked.name), backend.runtime
     facts = await runtime.facts()
     with cluster_lock(place, facts.id):
-        await recover(place, runtime=runtime, facts=facts, also_kept=True)
+        await recover(place, backend=backend, facts=facts, also_kept=True)
         run = Run(
             id=new_run_id(),
             operation="registry-create",
@@ -187,9 +187,7 @@ class _Create:
 
     async def _take_back(self) -> tuple[str, ...]:
         run = self._run
-        return await take_back(
-            run.plan, run.pending, runtime=self._backend.runtime, emitter=run.emitter
-        )
+        return await take_back(run.plan, run.pending, backend=self._backend, emitter=run.emitter)
 
     async def _give_up(self, failure: K3dAsyncError) -> K3dAsyncError:
         """Take everything back, write the last line, and return the error to be raised."""

@@ -58,7 +58,7 @@ async def delete(
     async def delete_one(name: str) -> bool:
         place = place_of("registry", name)
         with cluster_lock(place, facts.id):
-            cut = await recover(place, runtime=runtime, facts=facts, also_kept=True)
+            cut = await recover(place, backend=backend, facts=facts, also_kept=True)
             detail = await _inspected(name, runtime)
             if detail is None:
                 return bool(cut.runs)

@@ -3,17 +3,25 @@
 Equal inputs give equal output, so a plan can be printed, compared and tested without an engine.
 """
 
-from k3dasync.resolve._balancer import balancer_files
+from k3dasync.resolve._balancer import balancer_files, servers_alias, values_file
 from k3dasync.resolve._cluster import resolve
+from k3dasync.resolve._edit import PortEdit, Ports, Standing, api_binding, claims
 from k3dasync.resolve._registries import HOSTING_PATH, hides, hosting, mirrors_of
 from k3dasync.resolve._registry_node import lone_registry
 
 __all__ = [
     "HOSTING_PATH",
+    "PortEdit",
+    "Ports",
+    "Standing",
+    "api_binding",
     "balancer_files",
+    "claims",
     "hides",
     "hosting",
     "lone_registry",
     "mirrors_of",
     "resolve",
+    "servers_alias",
+    "values_file",
 ]

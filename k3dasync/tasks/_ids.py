@@ -123,3 +123,18 @@ def stop(name: str) -> TaskId:
 def pause(name: str) -> TaskId:
     """The container's processes are frozen."""
     return TaskId(f"pause:{name}")
+
+
+def keep(name: str) -> TaskId:
+    """The container has given up its name, and serves as before."""
+    return TaskId(f"keep:{name}")
+
+
+def swap(name: str) -> TaskId:
+    """The new container of that name has the old one's places and host ports."""
+    return TaskId(f"swap:{name}")
+
+
+def serve(name: str) -> TaskId:
+    """The API answers through the new load balancer."""
+    return TaskId(f"serve:{name}")

@@ -355,6 +355,73 @@ async def test_a_container_can_leave_its_first_network(bench: Bench) -> None:
     assert (port.host_port,) == found.bound_ports
 
 
+async def test_in_no_network_a_container_holds_no_address_and_no_port(bench: Bench) -> None:
+    """Both change hands with the network: from one that runs to another that runs already."""
+    runtime, network, port = bench.runtime, await bench.network("one"), bench.port()
+    address, by_name = await bench.address(network), f"{bench.name}-one"
+    old = bench.spec(by_name, "old", address=address, ports=(port,))
+    new = bench.spec(by_name, "new", address=address, ports=(port,))
+    await runtime.create_container(old)
+    await runtime.start_container(old.name)
+    await runtime.create_container(new)
+    assert await runtime.disconnect_network(new.name, network, {})
+    await runtime.start_container(new.name)
+    held = (await runtime.inspect_container(new.name)).state
+    assert (Status.RUNNING, {}, ()) == (held.status, held.addresses, held.bound_ports)
+
+    assert await runtime.disconnect_network(old.name, network, {})
+    await runtime.connect_network(new.name, network, address=address, labels={})
+
+    found = await runtime.inspect_container(new.name)
+    assert ({by_name: address}, (port.host_port,)) == (
+        found.state.addresses,
+        found.state.bound_ports,
+    )
+    assert {by_name: address} == found.fixed_addresses
+    assert () == (await runtime.inspect_container(old.name)).state.bound_ports
+    await runtime.stop_container(new.name, grace=0)
+    await runtime.start_container(new.name)
+    assert (port.host_port,) == (await runtime.inspect_container(new.name)).state.bound_ports
+
+
+@pytest.mark.parametrize("is_address", [True, False])
+async def test_a_network_that_is_entered_late_claims_what_it_must(
+    bench: Bench, *, is_address: bool
+) -> None:
+    """An address or a host port that another one holds is refused, as at a start."""
+    runtime, network, port = bench.runtime, await bench.network("one"), bench.port()
+    address, by_name = await bench.address(network), f"{bench.name}-one"
+    old = bench.spec(by_name, "old", address=address, ports=(port,))
+    new = bench.spec(by_name, "new", ports=(port,))
+    for spec in (old, new):
+        await runtime.create_container(spec)
+    await runtime.start_container(old.name)
+    assert await runtime.disconnect_network(new.name, network, {})
+    await runtime.start_container(new.name)
+
+    with pytest.raises(AddressTaken if is_address else PortTaken):
+        await runtime.connect_network(
+            new.name, network, address=address if is_address else None, labels={}
+        )
+
+    assert (port.host_port,) == (await runtime.inspect_container(old.name)).state.bound_ports
+    assert () == (await runtime.inspect_container(new.name)).state.bound_ports
+
+
+async def test_a_container_that_never_ran_leaves_a_network_by_name(bench: Bench) -> None:
+    """One that was made in a network by its id stays in it until its first start."""
+    network = await bench.network()
+    by_id, by_name = bench.spec(network, "id"), bench.spec(f"{bench.name}-net", "name")
+    for spec in (by_id, by_name):
+        await bench.runtime.create_container(spec)
+
+    assert not await bench.runtime.disconnect_network(by_id.name, network, {})
+    assert await bench.runtime.disconnect_network(by_name.name, network, {})
+
+    assert {"net"} == set(await networks_of(bench, by_id.name))
+    assert set() == set(await networks_of(bench, by_name.name))
+
+
 async def test_what_is_not_there_is_not_disconnected(bench: Bench) -> None:
     """And that is no error."""
     network = await bench.network()

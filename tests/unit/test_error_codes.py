@@ -44,7 +44,15 @@ from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.image_errors import BuildFailed, ImagesUnknown
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
-from k3dasync.life_errors import FolderNotRemoved, NotHalted, NotMade, SeveralFailed
+from k3dasync.life_errors import (
+    BalancerFailed,
+    FolderNotRemoved,
+    NoLoadBalancer,
+    NotEditable,
+    NotHalted,
+    NotMade,
+    SeveralFailed,
+)
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -120,6 +128,9 @@ RAISED: tuple[K3dAsyncError, ...] = (
     SeveralFailed("failed for 2 of them: a, b"),
     NotMade("volume", "data"),
     FolderNotRemoved(".k3d-dev-server-0", "no"),
+    NoLoadBalancer("dev"),
+    NotEditable("k3d-dev-server-0", "no"),
+    BalancerFailed("k3d-dev-serverlb", "no", ["nginx: [emerg] no"]),
     ImageNotFound("no"),
     ImportFailed("no"),
     BuildFailed(["app:dev"], "no"),

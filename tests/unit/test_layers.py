@@ -40,6 +40,7 @@ LAYERS: list[set[str]] = [
         "addresses",
         "fixes",
         "host",
+        "listening",
     },
     {"insides"},
     {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing", "build_context"},
