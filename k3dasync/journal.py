@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -41,6 +42,11 @@ _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may writ
 def state_dir() -> Path:
     """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without."""
     return xdg_directory("XDG_STATE_HOME", ".local/state") / "k3dasync"
+
+
+def file_name(cluster: str) -> str:
+    """Return a cluster's name as that of a file: one elsewhere is called by its URL."""
+    return quote(cluster, safe="")
 
 
 def xdg_directory(variable: str, default: str) -> Path:
@@ -91,7 +97,7 @@ def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Itera
     Raises ClusterBusy if another process of this user holds it.
     """
     key = hashlib.sha256(engine.encode()).hexdigest()[:12]
-    path = state_dir() / "locks" / f"{key}-{cluster}"
+    path = state_dir() / "locks" / f"{key}-{file_name(cluster)}"
     note = f"k3dasync process {os.getpid()}"
     with lock_file(path, wait=False, note=note, is_shared=is_shared) as had:
         if not had:
@@ -112,7 +118,7 @@ class Journal:
     @classmethod
     def for_run(cls, cluster: str | None, run: str) -> "Journal":
         """Return the log of that run in the state directory; None: it is about several clusters."""
-        return cls(state_dir() / "runs" / (cluster or SEVERAL) / f"{run}.jsonl")
+        return cls(state_dir() / "runs" / file_name(cluster or SEVERAL) / f"{run}.jsonl")
 
     def write(self, event: AnyEvent) -> None:
         """Append one line, in one write, before returning."""
@@ -198,7 +204,7 @@ class PastRun:
 def past_runs(cluster: str) -> tuple[PastRun, ...]:
     """Return the readable logs of a cluster, oldest first."""
     found = []
-    for path in sorted((state_dir() / "runs" / cluster).glob("*.jsonl")):
+    for path in sorted((state_dir() / "runs" / file_name(cluster)).glob("*.jsonl")):
         try:
             found.append(PastRun(path, read(path)))
         except JournalError:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 import anyio
 
 from k3dasync import events
+from k3dasync.backend import Backend
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs
 from k3dasync.operations._backward import take_back
-from k3dasync.runtime import EngineFacts, Runtime
-from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+from k3dasync.runtime import EngineFacts
+from k3dasync.undo import ForgetNode, RemoveKubeconfigEntries, RestoreFiles, leftovers
+
+_OF_OTHERS = (RemoveKubeconfigEntries, ForgetNode, RestoreFiles)
+"""What is undone in the user's files and in clusters that are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ def rollback_command(cluster: str) -> str:
 async def recover(
     cluster: str,
     *,
-    runtime: Runtime,
+    backend: Backend,
     facts: EngineFacts,
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
@@ -39,9 +43,10 @@ async def recover(
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
-    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
-    that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
-    must not keep a cluster's name from being used.
+    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. What cannot be changed in
+    kubeconfigs, or in a cluster that has lived on, is an error only with *needs_files*: a file that
+    somebody has damaged must not keep a cluster's name from being used, nor one that has stopped
+    from being deleted.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -52,14 +57,14 @@ async def recover(
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
-        left = await _take_back(past, runtime=runtime, sinks=sinks, needs_files=needs_files)
+        left = await _take_back(past, backend=backend, sinks=sinks, needs_files=needs_files)
         entries += left
         finished.append(past)
     return Recovered(tuple(finished), tuple(entries))
 
 
 async def _take_back(
-    past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
+    past: PastRun, *, backend: Backend, sinks: Sequence[EventSink], needs_files: bool
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -76,14 +81,10 @@ async def _take_back(
         )
         pending = events.to_undo(past.events)
         left = await take_back(
-            events.plan_of(past.events), pending, runtime=runtime, emitter=emitter
+            events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
-            [
-                task.undo
-                for task in pending.values()
-                if isinstance(task.undo, RemoveKubeconfigEntries)
-            ]
+            [task.undo for task in pending.values() if isinstance(task.undo, _OF_OTHERS)]
         )
         entries = tuple(text for text in left if text in in_files)
         if not needs_files:

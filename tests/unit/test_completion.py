@@ -43,7 +43,7 @@ def offered(*words: str) -> list[str]:
         (("cr",), ["create"]),
         (
             ("cluster", ""),
-            ["create", "delete", "list", "start", "stop", "restart", "pause", "resume"],
+            ["create", "delete", "list", "start", "stop", "restart", "pause", "resume", "scale"],
         ),
         (("delete", ""), ["dev", "demo"]),
         (("delete", "de"), ["dev", "demo"]),

@@ -43,6 +43,7 @@ from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
 from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.member_errors import BalancerStale, CannotGrow, NodeNeeded, NothingToAsk
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -109,6 +110,10 @@ RAISED: tuple[K3dAsyncError, ...] = (
     DiskPressure("k3d-dev-agent-0", "kubelet has disk pressure"),
     NodeGone("k3d-dev-server-0", "removed"),
     NodeMoved("k3d-dev-server-1", "10.0.0.3", "10.0.0.4"),
+    NodeNeeded(["k3d-dev-server-0"], "no", "start it"),
+    CannotGrow("dev", "server", "no"),
+    NothingToAsk("dev", "add nodes"),
+    BalancerStale("k3d-dev-serverlb", 20.0),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
     SeveralFailed("failed for 2 clusters: a, b"),
     ImageNotFound("no"),

@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors"},
+    {"invalid", "node_errors", "life_errors", "member_errors"},
     {
         "masks",
         "streams",
@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
         "channels",
         "registries_yaml",
         "graph",
+        "quorum",
         "undo",
         "jsonlines",
         "gather",
