@@ -14,8 +14,8 @@ from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
 from k3dasync.undo import ForgetNode, RemoveKubeconfigEntries, RestoreFiles, leftovers
 
-_OF_OTHERS = (RemoveKubeconfigEntries, ForgetNode, RestoreFiles)
-"""What is undone in the user's files and in clusters that are there."""
+_OF_CLUSTER = (ForgetNode, RestoreFiles)
+"""What is undone in a cluster that is there; containers go by themselves, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,15 @@ async def recover(
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
     needs_files: bool = False,
+    lives_on: bool = True,
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
-    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. What cannot be changed in
-    kubeconfigs, or in a cluster that has lived on, is an error only with *needs_files*: a file that
-    somebody has damaged must not keep a cluster's name from being used, nor one that has stopped
-    from being deleted.
+    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
+    that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
+    must not keep a cluster's name from being used. The cluster need not be told of nodes that go
+    unless it *lives on*: it may not run.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -57,14 +58,21 @@ async def recover(
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
-        left = await _take_back(past, backend=backend, sinks=sinks, needs_files=needs_files)
+        left = await _take_back(
+            past, backend=backend, sinks=sinks, needs_files=needs_files, lives_on=lives_on
+        )
         entries += left
         finished.append(past)
     return Recovered(tuple(finished), tuple(entries))
 
 
 async def _take_back(
-    past: PastRun, *, backend: Backend, sinks: Sequence[EventSink], needs_files: bool
+    past: PastRun,
+    *,
+    backend: Backend,
+    sinks: Sequence[EventSink],
+    needs_files: bool,
+    lives_on: bool,
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -79,12 +87,20 @@ async def _take_back(
             sinks=sinks,
             after=last,
         )
-        pending = events.to_undo(past.events)
+        pending = {
+            id: task
+            for id, task in events.to_undo(past.events).items()
+            if lives_on or not isinstance(task.undo, _OF_CLUSTER)
+        }
         left = await take_back(
             events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
-            [task.undo for task in pending.values() if isinstance(task.undo, _OF_OTHERS)]
+            [
+                task.undo
+                for task in pending.values()
+                if isinstance(task.undo, RemoveKubeconfigEntries)
+            ]
         )
         entries = tuple(text for text in left if text in in_files)
         if not needs_files:

@@ -23,7 +23,8 @@ from k3dasync.tasks import TaskReport
 class TwoWay(Generic[StepT]):
     """A graph that is walked within *seconds* (None: no limit), or leaves nothing; *act* does one.
 
-    *beside* runs meanwhile, *finish* when all is done. *told* are warnings.
+    *beside* runs meanwhile, *finish* when all is done. *told* are warnings. *back* says, for
+    people, what is so when everything has been taken back.
     """
 
     graph: Graph[StepT]
@@ -33,8 +34,9 @@ class TwoWay(Generic[StepT]):
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None
     finish: Callable[[], None] | None = None
     told: Sequence[str] = ()
+    back: str = "rolled back: nothing of this run is left"
 
-    async def perform(self, run: Run, stop: Stop, outputs: Outputs) -> None:
+    async def perform(self, run: Run, stop: Stop, outputs: Outputs | None = None) -> None:
         """Walk the graph, told in the events of *run*, whose last line has the *outputs*.
 
         When this raises, everything the run made is gone again, or RollbackIncomplete names what
@@ -45,33 +47,39 @@ class TwoWay(Generic[StepT]):
             run.emitter.emit(events.Warned, text=text)
         forward = Forward(self.graph, self.act, run.emitter)
         deadline = anyio.CancelScope()
-        is_done, failure = False, None
+        failure: K3dAsyncError | None = None
         try:
             with stop.scope(), anyio.move_on_after(self.seconds) as deadline:
                 await forward.walk(beside=self.beside)
-                if self.finish is not None:
-                    self.finish()
-                is_done = True
         except K3dAsyncError as error:
             failure = error
         except BaseException:
             await self._give_up(run, Interrupted("cancelled from outside"))
             raise
-        if is_done:
-            run.emitter.emit(
-                events.RunDone,
-                seconds=round(run.emitter.now(), 6),
-                critical_path=run.critical_path,
-                outputs=outputs,
-            )
-            return
-        if failure is None:
-            failure = (
-                deadline_exceeded(self.seconds, forward.cut)
-                if deadline.cancelled_caught
-                else Interrupted(stop.because or "stopped")
-            )
-        raise await self._give_up(run, failure)
+        # A wish to stop that comes with the last task's end comes too late.
+        is_through = forward.ends.keys() >= set(self.graph.ids)
+        if failure is None and is_through:
+            failure = self._finish()
+        elif failure is None and deadline.cancelled_caught:
+            failure = deadline_exceeded(self.seconds, forward.cut)
+        elif failure is None:
+            failure = Interrupted(stop.because or "stopped")
+        if failure is not None:
+            raise await self._give_up(run, failure)
+        run.emitter.emit(
+            events.RunDone,
+            seconds=round(run.emitter.now(), 6),
+            critical_path=run.critical_path,
+            outputs=outputs,
+        )
+
+    def _finish(self) -> K3dAsyncError | None:
+        try:
+            if self.finish is not None:
+                self.finish()
+        except K3dAsyncError as error:
+            return error
+        return None
 
     async def _give_up(self, run: Run, failure: K3dAsyncError) -> K3dAsyncError:
         """Take everything back, write the last line, and return the error to be raised."""
@@ -97,5 +105,5 @@ class TwoWay(Generic[StepT]):
             incomplete.__cause__ = failure
             return incomplete
         else:
-            failure.add_note("rolled back: nothing of this run is left")
+            failure.add_note(self.back)
         return failure

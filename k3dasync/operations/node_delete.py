@@ -19,7 +19,7 @@ from k3dasync.quorum import why_not
 from k3dasync.runtime import ContainerState, EngineFacts
 from k3dasync.scheduler import Report
 from k3dasync.tasks import ClusterTask, TaskReport, leave
-from k3dasync.tasks.leave import Forget, LeaveEtcd, RemoveNode, Stayers
+from k3dasync.tasks.leave import Drain, Forget, LeaveEtcd, RemoveNode, Stayers
 from k3dasync.tasks.rebalance import Rebalance, without
 
 _IN_KUBERNETES = frozenset({Role.SERVER, Role.AGENT})
@@ -280,6 +280,8 @@ def _left(task: ClusterTask) -> str:
     match task:
         case RemoveNode(node=node):
             return f"container {node}"
+        case Drain(node=node):
+            return f"pods of {node}"
         case LeaveEtcd(node=node):
             return f"member of {node} in etcd"
         case Forget(node=node):

@@ -158,6 +158,7 @@ class _Some:
             if not report.failed:
                 return None
             why = [f"{id.partition(':')[2]}: {error}" for id, error in report.failed.items()]
+            why += [f"{id.partition(':')[2]} still runs" for id in report.skipped]
             return NotHalted(self.cluster or "of registries", why)
 
         await self._walk("node stop", graph, members, run_id, judge=judge)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import anyio
 
 from k3dasync import nginx, pauses
 from k3dasync.cluster import API_PORT, Cluster
+from k3dasync.errors import NotFound
 from k3dasync.graph import TaskId
 from k3dasync.member_errors import BalancerStale
 from k3dasync.resolve import balancer_files
@@ -80,9 +82,10 @@ class Rebalance:
         context.report.waiting(f"{self.name} to take its new configuration")
         with anyio.move_on_after(TAKEN_SECONDS):
             for pause in pauses.growing():
-                found = await context.runtime.read_file(self.name, nginx.CONFIG_PATH)
-                if set(_UPSTREAM.findall(found)) == wanted:
-                    return
+                with suppress(NotFound):
+                    found = await context.runtime.read_file(self.name, nginx.CONFIG_PATH)
+                    if set(_UPSTREAM.findall(found)) == wanted:
+                        return
                 await anyio.sleep(pause)
         raise BalancerStale(self.name, TAKEN_SECONDS)
 

@@ -16,7 +16,7 @@ from k3dasync.etcd_reach import connect
 from k3dasync.runtime import Status
 from tests.integration.conftest import Cli, Variant
 from tests.integration.docker_api import DockerApi
-from tests.integration.test_clusters import connect_often, ready_nodes
+from tests.integration.test_clusters import connect_often, ready_nodes, until_event
 from tests.integration.test_create_flags import free_ports
 from tests.integration.test_side_by_side_of_k3d import made_by_k3d
 
@@ -288,7 +288,29 @@ def test_agents_of_a_cluster_elsewhere(cli: Cli, api: DockerApi, own_name: str) 
         assert 0 == made.code, made.err
         assert f"k3d-{name}-0" in ready_nodes(cli, own_name)
         assert url in cli("list").out
+        if more:
+            gone = cli("delete", url)
+            assert 0 == gone.code, gone.err
+            continue
         gone = cli("node", "delete", f"{name}-0")
         assert 0 == gone.code, gone.err
         assert f"kubectl delete node k3d-{name}-0" in gone.err
+    assert 0 == cli("delete", own_name).code
+
+
+@pytest.mark.parametrize("how", ["rollback", "scale"])
+def test_after_a_kill_nothing_is_left_in_the_cluster(cli: Cli, own_name: str, how: str) -> None:
+    """Kill -9 while a server joins: rollback, or the next change, takes its member away."""
+    assert 0 == cli.create(own_name, "--k3s-arg", "--cluster-init@server:0").code
+    first, new = f"k3d-{own_name}-server-0", f"k3d-{own_name}-server-1"
+    with cli.start("scale", own_name, "--servers", "2") as process:
+        until_event(process, cli, own_name, f"ready:{new}")
+        process.kill()
+        process.communicate()
+    assert Status.RUNNING is status(new)
+    back = cli("rollback", own_name) if how == "rollback" else cli("scale", own_name, "-a", "1")
+    assert 0 == back.code, back.err
+    assert [first] == members(first)
+    assert new not in ready_nodes(cli, own_name)
+    assert 100 == connect_often(cli, own_name)
     assert 0 == cli("delete", own_name).code

@@ -6,7 +6,9 @@ import anyio
 import pytest
 
 from k3dasync import events, nginx
+from k3dasync.cli import main
 from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, Role
+from k3dasync.commands._node_flags import NodeFlags
 from k3dasync.errors import (
     ClusterNotFound,
     KubernetesError,
@@ -31,7 +33,7 @@ from k3dasync.fake import (
 )
 from k3dasync.fake.datastore import Datastore
 from k3dasync.grammar import filtered
-from k3dasync.member_errors import CannotGrow, NodeNeeded, NothingToAsk
+from k3dasync.member_errors import BalancerStale, CannotGrow, NodeNeeded, NothingToAsk
 from k3dasync.operations.create import create
 from k3dasync.operations.delete import delete
 from k3dasync.operations.listing import list_clusters
@@ -47,6 +49,7 @@ from k3dasync.quorum import why_not
 from k3dasync.resolve import NodeSpec
 from k3dasync.runtime import Status
 from k3dasync.spec import ClusterSpec, read
+from k3dasync.spec import Datastore as OutsideDatastore
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
@@ -520,3 +523,169 @@ def test_the_quorum_decides_who_may_leave() -> None:
     assert "has no quorum: 1 of 3" in why_not(servers[:3], ["a"], ["b"])
     assert "" == why_not(servers[:2], servers[:2], ["b"])
     assert "would lose its quorum: 0 of 0" in why_not(["a"], ["a"], ["a"])
+
+
+def as_k3d_makes_it(runtime: FakeRuntime) -> dict[str, bytes]:
+    """Turn our load balancer into one of k3d's image, and return its files."""
+    balancer = runtime.machine.inventory.containers["k3d-dev-serverlb"]
+    labels = {key: value for key, value in balancer.spec.labels.items() if "k3dasync" not in key}
+    balancer.spec = replace(balancer.spec, labels=labels)
+    del balancer.files[nginx.CONFIG_PATH]
+    return balancer.files
+
+
+def rendered(values: bytes) -> bytes:
+    """Return what k3d's image makes of its file, as far as it matters here."""
+    found = nginx.read_values(values)
+    assert found is not None
+    lines = [
+        f"    server {name}:{key.partition('.')[0]} max_fails=1;"
+        for key, names in found["ports"].items()
+        for name in names
+    ]
+    return "\n".join(lines).encode()
+
+
+@virtual_time
+async def test_a_load_balancer_of_k3d_is_seen_to_take_its_file() -> None:
+    """When its own nginx's file says so; its ports are in the new one, and the server too."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        files = as_k3d_makes_it(runtime)
+
+        async def confd() -> None:
+            while True:
+                files[nginx.CONFIG_PATH] = rendered(files[nginx.VALUES_PATH])
+                await anyio.sleep(1)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(confd)
+            await create_nodes("dev", ["k3d-a-0"], SERVERS, WITHIN, backend=backend)
+            group.cancel_scope.cancel()
+        assert b"server k3d-a-0:6443" in files[nginx.CONFIG_PATH]
+
+
+@virtual_time
+async def test_a_load_balancer_of_k3d_that_takes_nothing() -> None:
+    """The run fails after a while, and the file is as it was."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        files = as_k3d_makes_it(runtime)
+        before = files[nginx.VALUES_PATH]
+        with pytest.raises(TaskFailed) as caught:
+            await create_nodes("dev", ["k3d-a-0"], SERVERS, WITHIN, backend=backend)
+        assert BalancerStale.code == caught.value.code
+        assert before == files[nginx.VALUES_PATH]
+        assert 3 == len(store_of(runtime).members)
+
+
+@virtual_time
+async def test_a_killed_create_of_nodes_does_not_keep_a_cluster_from_being_deleted() -> None:
+    """Stopped since, it cannot be told of the node any more, and need not be."""
+    faults = Faults()
+    async with FakeRuntime(faults=faults) as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        kill = Fault(trouble=Kill(), verb="start_container", name="k3d-a-0", moment=Moment.AFTER)
+        faults.orders = (kill,)
+        with pytest.raises((ProcessKilled, BaseExceptionGroup)):
+            await create_nodes("dev", ["k3d-a-0"], SERVERS, WITHIN, backend=backend)
+        faults.orders = ()
+        faults.revive()
+        for one in await runtime.containers():
+            await runtime.stop_container(one.name)
+        with pytest.raises(RollbackIncomplete, match="node k3d-a-0 in its cluster"):
+            await rollback("dev", backend=backend)
+        assert ("dev",) == (await delete(["dev"], backend=backend)).deleted
+        assert [] == list(await runtime.containers())
+
+
+async def test_the_network_of_the_host_has_room_for_one() -> None:
+    """Refused, as any other node would want the same ports."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        spec = ClusterSpec(name="dev", network="host", loadbalancer=False)
+        await create(spec, backend=backend)
+        with pytest.raises(CannotGrow, match="host's network"):
+            await create_nodes("dev", ["k3d-a-0"], AGENTS, WITHIN, backend=backend)
+
+
+async def test_servers_share_a_datastore_outside() -> None:
+    """A new one is told of it, and joins nobody; its certificates are copied."""
+    store = OutsideDatastore(endpoint="https://etcd.example:2379")
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", datastore=store), backend=backend)
+        await create_nodes("dev", ["k3d-a-0"], SERVERS, WITHIN, backend=backend)
+        env = (await runtime.inspect_container("k3d-a-0")).env
+        assert "K3S_DATASTORE_ENDPOINT=https://etcd.example:2379" in env
+        assert not [entry for entry in env if entry.startswith("K3S_URL")]
+        await runtime.read_file("k3d-a-0", "/etc/rancher/node/password")
+        await create_nodes("dev", ["k3d-b-0"], AGENTS, WITHIN, backend=backend)
+        env = (await runtime.inspect_container("k3d-b-0")).env
+        assert not [entry for entry in env if entry.startswith("K3S_DATASTORE")]
+        await delete_nodes(["a-0"], backend=backend)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["create", "Bad_Name"], "INVALID_NAME"),
+        (["create", "x" * 60], "INVALID_NAME"),
+        (["create", "x", "--replicas", "0"], "INVALID_COUNT"),
+        (["create", "x", "--role", "loadbalancer"], "INVALID_VALUE"),
+        (["create", "x", "--wait=quorum"], "INVALID_WAIT"),
+        (["create", "x", "--memory", "1k"], "INVALID_VALUE"),
+        (["create", "x", "--runtime-label", "app=x"], "INVALID_SYNTAX"),
+        (["create", "x", "--cluster", "https://y"], "CONFLICTING_FLAGS"),
+        (["create", "x", "--cluster", "nosuch"], "CLUSTER_NOT_FOUND"),
+        (["delete"], "MISSING_VALUE"),
+        (["delete", "x", "--all"], "CONFLICTING_FLAGS"),
+        (["delete", "x", "-r"], "CONFLICTING_FLAGS"),
+        (["start"], "MISSING_VALUE"),
+        (["stop", "nosuch"], "NODE_NOT_FOUND"),
+    ],
+)
+def test_what_is_written_wrong(
+    words: list[str], code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has the code of its kind."""
+    assert main(["node", *words, "--runtime", "fake"])
+    assert f"[{code}]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["dev"], "MISSING_VALUE"),
+        (["dev", "--servers", "0"], "INVALID_COUNT"),
+        (["dev", "--agents", "-1"], "INVALID_COUNT"),
+        (["dev", "--agents", "1"], "CLUSTER_NOT_FOUND"),
+    ],
+)
+def test_what_cannot_be_scaled(
+    words: list[str], code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has the code of its kind."""
+    assert main(["scale", *words, "--runtime", "fake"])
+    assert f"[{code}]" in capsys.readouterr().err
+
+
+def test_lists_are_split_at_commas_as_k3d_does_it() -> None:
+    """Labels, limits and networks; arguments for k3s are taken as they are."""
+    flags = NodeFlags(
+        runtime_label=("a=1,b=2",),
+        k3s_node_label=("c=3,d=4", "e=5"),
+        network=("x,y",),
+        k3s_arg=("--kubelet-arg=a=1,b=2",),
+        memory="1g",
+    )
+    spec = flags.spec()
+    assert {"a": "1", "b": "2"} == spec.labels
+    assert ("c=3", "d=4", "e=5") == spec.node_labels
+    assert ("x", "y") == spec.networks
+    assert ("--kubelet-arg=a=1,b=2",) == spec.arguments
+    assert 2**30 == spec.memory
+    assert ("k3d-x-0",) == flags.names("x")
