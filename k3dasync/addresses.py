@@ -174,6 +174,21 @@ def addresses_of_own(subnet: str, count: int, taken: Collection[str]) -> tuple[s
     return found
 
 
+def free_node_addresses(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:
+    """Return that many addresses of the lower half, after the gateway, that nobody has.
+
+    Raises SpecError if there are too few.
+    """
+    network = ipaddress.IPv4Network(subnet)
+    free = (str(network[index]) for index in range(2, network.num_addresses // 2))
+    found = [address for address in free if address not in taken]
+    if len(found) < count:
+        raise InvalidSubnet(
+            f"subnet {subnet} has room for {len(found)} more nodes, {count} are asked for"
+        )
+    return tuple(found[:count])
+
+
 def addresses_of_foreign(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:
     """Return free addresses of a network we did not make, highest first.
 

@@ -25,6 +25,14 @@ _COMMANDS = {
     "restart": "Stop clusters and start them again.",
     "pause": "Freeze clusters where they are.",
     "resume": "Let paused clusters go on.",
+    "scale": "Give a cluster as many nodes as are asked for.",
+}
+_NODE = {
+    "list": (("ls", "get"), "List nodes of all clusters."),
+    "create": ((), "Add nodes to a cluster."),
+    "delete": ((), "Delete nodes."),
+    "start": ((), "Start stopped nodes."),
+    "stop": ((), "Stop nodes."),
 }
 _CLUSTER_ALIASES = {"delete": ("del", "rm"), "list": ("ls", "get")}
 _PATHS = {
@@ -81,9 +89,10 @@ def build() -> App:
         app.command(path, name=word, help=help)
         _command(cluster, path, word, _CLUSTER_ALIASES.get(word, ()), help)
     app.command(cluster)
-    node = _app("node", "List nodes.")
-    path = "k3dasync.commands.node:list_nodes"
-    _command(node, path, "list", ("ls", "get"), "List nodes of all clusters.")
+    node = _app("node", "Work with single nodes.")
+    for word, (also, help) in _NODE.items():
+        path = f"k3dasync.commands.node:{'list_nodes' if word == 'list' else word}"
+        _command(node, path, word, also, help)
     app.command(node)
     _add_edit(app, cluster, node)
     _add_image(app)

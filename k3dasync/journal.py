@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -57,6 +58,11 @@ _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may writ
 def state_dir() -> Path:
     """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without."""
     return xdg_directory("XDG_STATE_HOME", ".local/state") / "k3dasync"
+
+
+def file_name(cluster: str) -> str:
+    """Return a cluster's name as that of a file: one elsewhere is called by its URL."""
+    return quote(cluster, safe="")
 
 
 def xdg_directory(variable: str, default: str) -> Path:
@@ -139,7 +145,7 @@ def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Itera
 
 
 def _lock_path(cluster: str, engine: str) -> Path:
-    return state_dir() / "locks" / f"{_key(engine)}-{cluster}"
+    return state_dir() / "locks" / f"{_key(engine)}-{file_name(cluster)}"
 
 
 def _key(engine: str) -> str:
@@ -150,7 +156,7 @@ def lock_files(engine: str) -> list[tuple[Path, str]]:
     """Return the lock files of an engine, each with what stands for a cluster's name."""
     prefix = f"{_key(engine)}-"
     found = sorted((state_dir() / "locks").glob(f"{prefix}*"))
-    return [(path, path.name.removeprefix(prefix)) for path in found]
+    return [(path, unquote(path.name.removeprefix(prefix))) for path in found]
 
 
 def remove_lock(path: Path) -> bool:
@@ -180,7 +186,7 @@ class Journal:
     @classmethod
     def for_run(cls, cluster: str | None, run: str) -> "Journal":
         """Return the log of that run in the state directory; None: it is about several clusters."""
-        return cls(state_dir() / "runs" / (cluster or SEVERAL) / f"{run}.jsonl")
+        return cls(state_dir() / "runs" / file_name(cluster or SEVERAL) / f"{run}.jsonl")
 
     def write(self, event: AnyEvent) -> None:
         """Append one line, in one write, before returning."""
@@ -266,7 +272,7 @@ class PastRun:
 def past_runs(cluster: str) -> tuple[PastRun, ...]:
     """Return the readable logs of a cluster, oldest first."""
     found = []
-    for path in sorted((state_dir() / "runs" / cluster).glob("*.jsonl")):
+    for path in sorted((state_dir() / "runs" / file_name(cluster)).glob("*.jsonl")):
         try:
             found.append(PastRun(path, read(path)))
         except JournalError:

@@ -142,7 +142,8 @@ func newKubeClient(call kubectlCall) (*kubeClient, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(k.ca)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert},
+		ServerName: k.serverName, MinVersion: tls.VersionTLS12}}
 	// A stopping container has 10 s: without an end here, a drain without a
 	// quorum would take them all.
 	return &kubeClient{k.server, &http.Client{Transport: transport, Timeout: 8 * time.Second}}, nil

@@ -12,7 +12,10 @@ from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
-from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+from k3dasync.undo import ForgetNode, RemoveKubeconfigEntries, RestoreFiles, leftovers
+
+_OF_CLUSTER = (ForgetNode, RestoreFiles)
+"""What is undone in a cluster that is there; containers go by themselves, too."""
 
 CHANGES = frozenset({"edit"})
 """Operations that change clusters which are there: what they did can be taken back, and it stays a
@@ -42,6 +45,7 @@ async def recover(
     also_kept: bool,
     needs_files: bool = False,
     operations: Collection[str] = (),
+    lives_on: bool = True,
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
 
@@ -49,6 +53,7 @@ async def recover(
     With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
     that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
     must not keep a cluster's name from being used. With *operations* only those are taken back.
+    The cluster need not be told of nodes that go unless it *lives on*: it may not run.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -62,7 +67,12 @@ async def recover(
         if operations and past.started.operation not in operations:
             continue
         left = await _take_back(
-            cluster, past, backend=backend, sinks=sinks, needs_files=needs_files
+            cluster,
+            past,
+            backend=backend,
+            sinks=sinks,
+            needs_files=needs_files,
+            lives_on=lives_on,
         )
         entries += left
         finished.append(past)
@@ -70,7 +80,13 @@ async def recover(
 
 
 async def _take_back(
-    place: str, past: PastRun, *, backend: Backend, sinks: Sequence[EventSink], needs_files: bool
+    place: str,
+    past: PastRun,
+    *,
+    backend: Backend,
+    sinks: Sequence[EventSink],
+    needs_files: bool,
+    lives_on: bool,
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -85,7 +101,11 @@ async def _take_back(
             sinks=sinks,
             after=last,
         )
-        pending = events.to_undo(past.events)
+        pending = {
+            id: task
+            for id, task in events.to_undo(past.events).items()
+            if lives_on or not isinstance(task.undo, _OF_CLUSTER)
+        }
         left = await take_back(
             events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )

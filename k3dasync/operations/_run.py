@@ -25,19 +25,26 @@ class Stop:
     """Someone's wish that an operation stop: it cancels what goes forward, never a rollback."""
 
     def __init__(self) -> None:
-        self._scope = anyio.CancelScope()
+        self._scopes: set[anyio.CancelScope] = set()
         self.because = ""
 
     def request(self, because: str) -> None:
         """Ask for the stop; the first reason counts."""
         self.because = self.because or because
-        self._scope.cancel()
+        for scope in self._scopes:
+            scope.cancel()
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Run what may be stopped. Usable once."""
-        with self._scope:
-            yield
+        """Run what may be stopped: at once if that has been asked for before."""
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            if self.because:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
 
 
 @dataclass(slots=True)

@@ -176,12 +176,12 @@ async def _found(
     return again.Found(
         paused=frozenset(name for name, one in status.items() if one is Status.PAUSED),
         running=frozenset(name for name, one in status.items() if one in _RUNS),
-        addresses=await _addresses(cluster, status, runtime),
+        addresses=await etcd_addresses(cluster, status, runtime),
         balancer_is_ours=balancer is not None and is_ours(balancer),
     )
 
 
-async def _addresses(
+async def etcd_addresses(
     cluster: Cluster, status: Mapping[str, Status], runtime: EngineReader
 ) -> Mapping[str, str]:
     """Return the addresses that each server's etcd goes by, if the engine chooses them anew."""

@@ -138,3 +138,23 @@ def swap(name: str) -> TaskId:
 def serve(name: str) -> TaskId:
     """The API answers through the new load balancer."""
     return TaskId(f"serve:{name}")
+
+
+def drain(name: str) -> TaskId:
+    """The node's pods are elsewhere, or had their time."""
+    return TaskId(f"drain:{name}")
+
+
+def leave(name: str) -> TaskId:
+    """The server is no member of etcd any more."""
+    return TaskId(f"leave:{name}")
+
+
+def forget(name: str) -> TaskId:
+    """The cluster does not know the node any more."""
+    return TaskId(f"forget:{name}")
+
+
+def attach(name: str, network: str) -> TaskId:
+    """The container is in that further network."""
+    return TaskId(f"attach:{name}/{network}")

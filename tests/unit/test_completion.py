@@ -48,7 +48,7 @@ def offered(*words: str) -> list[str]:
             ("cluster", ""),
             [
                 *("create", "delete", "list", "start", "stop", "restart", "pause", "resume"),
-                *("edit", "export-logs"),
+                *("edit", "scale", "export-logs"),
             ],
         ),
         (("delete", ""), ["dev", "demo"]),

@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors", "access_errors", "image_errors"},
+    {"invalid", "node_errors", "life_errors", "access_errors", "image_errors", "member_errors"},
     {
         "masks",
         "streams",
@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "registries_yaml",
         "registry_probe",
         "graph",
+        "quorum",
         "undo",
         "jsonlines",
         "loglines",
