@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from k3dasync.build import ImageBuilder
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
 from k3dasync.host import EngineFacts as EngineFacts  # noqa: PLC0414 - part of this border
@@ -135,7 +136,7 @@ class ContainerDetail:
 
     `memory` in bytes, 0 for no limit. `fixed_addresses`: network → address asked for, not chosen
     by the engine. `aliases` are its further names in its networks. `init`: a process of the
-    engine's is its first one.
+    engine's is its first one. `volumes`: path → volume, those without a name of ours too.
     """
 
     state: ContainerState
@@ -158,11 +159,12 @@ class ContainerDetail:
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     init: bool = True
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """A network; `subnets` in CIDR notation, of both families; `gateway` is the IPv4 one."""
+    """A network; `subnets` in CIDR notation, `gateway` the IPv4 one; `created` since 1970 or 0."""
 
     id: str
     name: str
@@ -170,14 +172,24 @@ class NetworkState:
     subnets: tuple[str, ...]
     gateway: str
     labels: Mapping[str, str]
+    created: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeState:
-    """A named volume."""
+    """A named volume; `created` as a network's."""
 
     name: str
     labels: Mapping[str, str]
+    created: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUsage:
+    """What is in a volume, in bytes, None if that is not known, and how many mount it."""
+
+    size: int | None
+    users: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +237,7 @@ class EngineReader(Protocol):
         """Return a file's content; raises NotFound if container or file is not there."""
 
 
-class Runtime(EngineReader, Insides, Protocol):
+class Runtime(EngineReader, Insides, ImageBuilder, Protocol):
     """A container engine. An async context manager: it is usable inside `async with` only.
 
     A create, start or removal that is cancelled is finished by the engine all the same; so these
@@ -318,10 +330,15 @@ class Runtime(EngineReader, Insides, Protocol):
         Raises Conflict if that name is taken.
         """
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Remove it with its anonymous volumes, running or not, if it carries *labels*.
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        """Return what is in each volume, by name: bytes are counted, which takes a while."""
 
-        Says whether it did. Returns only when the name is free again.
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
+        """Remove it, running or not, if it carries *labels*; say whether it did.
+
+        Its anonymous volumes go too, but with *keeps_volumes*. Then the name is free again.
         """
 
     def container_events(

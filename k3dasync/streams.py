@@ -29,6 +29,16 @@ def say(text: str) -> None:
         silence(sys.stderr)
 
 
+def pass_on(data: bytes) -> None:
+    """Write what another program says to standard error, as it is; whoever reads it or not."""
+    try:
+        sys.stderr.flush()
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
+    except (OSError, ValueError):
+        silence(sys.stderr)
+
+
 def show(text: str) -> None:
     """Print a result, which is what the command was for.
 
