@@ -77,16 +77,20 @@ def _export(
     from k3dasync.access_errors import ExportIncomplete
     from k3dasync.commands._run import Session, run
     from k3dasync.commands.logs import moment
+    from k3dasync.errors import Interrupted
     from k3dasync.operations import export_logs as operation
     from k3dasync.streams import pour, say, show
 
     what = operation.Wanted(names=names, nodes=nodes, since=moment(since) if since else 0)
 
     async def perform(session: Session) -> tuple[str, ...]:
-        beside = await _beside(session.backend)
-        return await operation.export_logs(
-            what, archive, runtime=session.backend.runtime, beside=beside
-        )
+        backend = session.backend
+        with session.stop.scope():
+            beside = await _beside(backend)
+            return await operation.export_logs(
+                what, archive, runtime=backend.runtime, beside=beside
+            )
+        raise Interrupted(f"{session.stop.because}; nothing was exported")
 
     problems = run(perform, runtime=runtime)
     for problem in problems:

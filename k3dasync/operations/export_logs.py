@@ -44,7 +44,9 @@ async def export_logs(
     clusters = await list_clusters(runtime, wanted.names)
     chosen = {one.name: chosen_nodes(one, wanted.nodes) for one in clusters}
     with tempfile.TemporaryDirectory(prefix="k3dasync-") as place:
-        folder = Folder(Path(place) / archive.name.removesuffix(".gz").removesuffix(".tar"))
+        folder = Folder(
+            Path(place) / archive.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
+        )
         everything = await gather(
             [partial(_cluster, one, chosen[one.name], wanted, runtime, folder) for one in clusters]
         )
