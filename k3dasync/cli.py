@@ -35,6 +35,14 @@ _PATHS = {
     },
 }
 
+_ACCESS = {
+    "logs": "Print the logs of a cluster's nodes as one.",
+    "export-logs": "Pack what a bug report needs, without secrets.",
+    "kubectl": "Run kubectl on a cluster.",
+    "shell": "Open a shell whose kubectl uses a cluster.",
+}
+"""What looks into a cluster or uses it."""
+
 _CONFIG: dict[str, tuple[tuple[str, ...], str]] = {
     "init": (("create",), "Write a config file to start from."),
     "view": (("show",), "Print what a create would be asked for."),
@@ -92,8 +100,35 @@ def build() -> App:
         name="completion",
         help="Print what makes a shell complete command lines.",
     )
-    app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
+    _add_access(app, cluster, kubeconfig)
     return app
+
+
+def _add_access(app: App, cluster: App, kubeconfig: App) -> None:
+    """Add what looks into clusters or uses them."""
+    from k3dasync.commands.version import version as print_versions
+
+    for name, help in _ACCESS.items():
+        word = name.replace("-", "_")
+        app.command(f"k3dasync.commands.{word}:{word}", name=name, help=help)
+    has_debug = "debug" in app
+    debug = app["debug"] if has_debug else _app("debug", "Look into clusters, as k3d says it.")
+    for group in (cluster, debug):
+        path = "k3dasync.commands.export_logs:export_logs"
+        group.command(path, name="export-logs", help=_ACCESS["export-logs"])
+    debug.show = False
+    if not has_debug:
+        app.command(debug)
+    path = "k3dasync.commands.kubeconfig:remove"
+    _command(kubeconfig, path, "remove", ("rm",), "Remove clusters from kubeconfigs.")
+    version = _app("version", "Print versions.")
+    version.default(print_versions)
+    path = "k3dasync.commands.version:list_versions"
+    _command(version, path, "list", ("ls",), "List the tags of a component's image.")
+    app.command(version)
+    path = "k3dasync.commands.runtime_info:runtime_info"
+    help = "Print what the engine says of itself."
+    app.command(path, name="runtime-info", help=help, show=False)
 
 
 def _add_image(app: App) -> None:
@@ -185,8 +220,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plugin = plugins.find(given)
             if plugin is not None:
                 return plugin.run()
-        app(given, exit_on_error=False, print_error=False, result_action="return_none")
+        result = app(given, exit_on_error=False, print_error=False, result_action="return_value")
         streams.settle()
+        if isinstance(result, int):
+            return result  # of a program that was run for the user
     except KeyboardInterrupt:
         return 130
     except CycloptsError as error:

@@ -384,11 +384,11 @@ class JournalError(K3dAsyncError):
 
 
 class OutputError(K3dAsyncError):
-    """Standard output does not take what the command was for."""
+    """Standard output, or a file that was named, does not take what the command was for."""
 
     code = "OUTPUT_ERROR"
     remedy = "Make room, or mend the pipe."
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: OSError, place: str = "standard output") -> None:
         self.has_no_reader = isinstance(error, BrokenPipeError)
-        super().__init__(f"cannot write to standard output: {error.strerror}")
+        super().__init__(f"cannot write to {place}: {error.strerror}")

@@ -16,6 +16,8 @@ from anyio.abc import AnyByteStream
 
 from k3dasync.build import BuildSpec
 from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken, SubnetTaken
+from k3dasync.insides import Take
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerEvent,
@@ -254,14 +256,24 @@ class Retrying:
         await self._inner.build_image(context, spec, say)
 
     async def execute(
-        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None = None,
+        take: Take | None = None,
     ) -> Executed:
-        return await self._inner.execute(name, command, stdin=stdin)
+        return await self._inner.execute(name, command, stdin=stdin, take=take)
 
     def converse(
         self, name: str, command: Sequence[str]
     ) -> AbstractAsyncContextManager[AnyByteStream]:
         return self._inner.converse(name, command)
+
+    def follow_logs(
+        self, name: str, *, tail: int | None = None, since: int = 0, follow: bool = True
+    ) -> AbstractAsyncContextManager[AsyncIterator[LogLine]]:
+        return self._inner.follow_logs(name, tail=tail, since=since, follow=follow)
 
     def container_events(
         self, labels: Mapping[str, str]

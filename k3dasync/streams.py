@@ -51,6 +51,22 @@ def show(text: str) -> None:
         raise OutputError(error) from error
 
 
+def pour(data: bytes) -> None:
+    """Write a part of a result as it is and at once, so that whoever reads it sees it.
+
+    Raises OutputError if standard output does not take it.
+    """
+    rest = memoryview(data)
+    try:
+        sys.stdout.flush()
+        number = sys.stdout.fileno()
+        while rest:
+            rest = rest[os.write(number, rest) :]
+    except OSError as error:
+        silence(sys.stdout)
+        raise OutputError(error) from error
+
+
 def silence(stream: TextIO) -> None:
     """Let a stream go nowhere from now on, so that what it still holds does no harm at the end."""
     try:

@@ -7,6 +7,7 @@ import anyio
 
 from k3dasync.docker import translate
 from k3dasync.docker.insides import Insides
+from k3dasync.docker.logs import Logs
 from k3dasync.docker.networks import Networks
 from k3dasync.errors import Conflict, NotFound
 from k3dasync.runtime import ContainerDetail, ContainerSpec, ContainerState
@@ -19,7 +20,7 @@ STOP_GRACE = 10
 _ENDING = frozenset({"SIGTERM", "SIGKILL"})
 
 
-class Containers(Insides, Networks):
+class Containers(Insides, Logs, Networks):
     """That part of the Runtime."""
 
     async def create_container(self, spec: ContainerSpec) -> str:

@@ -102,6 +102,7 @@ class Machine:
             if has_labels(container, listener.labels):
                 event = ContainerEvent(action=action, name=container.name, exit_code=exit_code)
                 listener.send.send_nowait(event)
+        container.log.changed.tell()
         self.changed.tell()
 
     def cut_streams(self) -> None:

@@ -1,10 +1,9 @@
 """What the fake engine keeps: containers, networks, volumes, images. Nothing here takes time."""
 
 import ipaddress
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import anyio
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import Conflict, EngineError, NotFound
+from k3dasync.fake.log import EPOCH, Log
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerSpec,
@@ -25,10 +25,6 @@ from k3dasync.runtime import (
 
 TMPFS = ("/run/", "/var/run/")
 """Mounted afresh at each start over whatever was put there."""
-LOG_LINES = 1000
-"""Kept of each container: more than anybody asks for."""
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the clock of the engine and its nodes is at zero."""
 
 
 class Service(StrEnum):
@@ -109,7 +105,7 @@ class Container:
     endpoints: list[Endpoint] = field(default_factory=list)
     bound: tuple[PortBinding, ...] = ()
     listens: int = 0
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    log: Log = field(default_factory=Log)
     data: Any = None
     serves: set[Service] = field(default_factory=set)
     imported: dict[str, ImageState] = field(default_factory=dict)

@@ -28,7 +28,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
     spec = with_contents(check(spec))
     target = None
     if spec.kubeconfig_update_default:
-        target = kubeconfig.target(switch=spec.kubeconfig_switch_context)
+        target = kubeconfig.target(spec.name, switch=spec.kubeconfig_switch_context)
     decision = await decide(
         spec,
         world=World(

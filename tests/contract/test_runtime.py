@@ -2,7 +2,9 @@
 
 import io
 import tarfile
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -23,6 +25,7 @@ from k3dasync.errors import (
 from k3dasync.grammar.words import Ulimit
 from k3dasync.image_archive import NameScanner, full_name
 from k3dasync.image_errors import BuildFailed
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
 from tests.contract.conftest import Bench
 
@@ -670,6 +673,103 @@ async def test_the_last_lines_of_a_log(bench: Bench) -> None:
     name = await bench.run_with_log(await bench.network(), "one", "two", "three")
 
     assert ["two", "three"] == list(await bench.runtime.logs(name, tail=2))
+
+
+async def test_what_a_command_says_is_taken_as_it_comes(bench: Bench) -> None:
+    """Then it is not in the result; whatever *take* raises is raised."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    said = {1: b"", 2: b""}
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    async def take(number: int, piece: bytes) -> None:
+        said[number] += piece
+
+    async def refuse(_number: int, _piece: bytes) -> None:
+        raise LookupError("no more")
+
+    done = await bench.runtime.execute(spec.name, ["cat"], stdin=pieces(), take=take)
+    assert (0, b"", b"one two") == (done.code, done.out, said[1] + said[2])
+    with pytest.raises(LookupError):
+        await bench.runtime.execute(spec.name, ["cat"], stdin=pieces(), take=refuse)
+
+
+async def read_log(bench: Bench, name: str, **asked: Any) -> list[LogLine]:
+    with anyio.fail_after(EVENT_TIMEOUT):
+        async with bench.runtime.follow_logs(name, **asked) as lines:
+            return [line async for line in lines]
+
+
+async def test_a_log_with_times(bench: Bench) -> None:
+    """Each line has its own; they grow, and by them the rest of a log is read."""
+    name = await bench.run_with_log(await bench.network(), "one", "two", "three")
+    found = await read_log(bench, name, follow=False)
+
+    assert ["one", "two", "three"] == [line.text for line in found]
+    assert sorted({line.at for line in found}) == [line.at for line in found]
+    assert found[1:] == await read_log(bench, name, follow=False, tail=2)
+    assert found[1:] == await read_log(bench, name, follow=False, since=found[1].at)
+    assert [] == await read_log(bench, name, follow=False, since=found[2].at + 1)
+    assert [] == await read_log(bench, name, follow=False, tail=0)
+
+
+async def test_a_log_that_is_followed_ends_with_the_container(bench: Bench) -> None:
+    """What comes meanwhile is read; its next life is another reading, from where one ended."""
+    name = await bench.run_with_log(await bench.network(), "one", "two")
+    found: list[LogLine] = []
+    async with bench.runtime.container_events(bench.labels) as events:
+        with anyio.fail_after(EVENT_TIMEOUT):
+            async with bench.runtime.follow_logs(name, tail=1) as lines:
+                async for line in lines:
+                    if not found:
+                        await bench.exit(name)
+                    found.append(line)
+            async for event in events:
+                if event.action == "start":
+                    break
+    await bench.runtime.stop_container(name, grace=1)
+
+    assert ["two"] == [line.text for line in found]
+    assert "one" not in [line.text for line in found]
+    again = await read_log(bench, name, since=found[-1].at + 1)
+    assert found[-1] not in again
+
+
+async def test_the_log_of_a_container_that_does_not_run(bench: Bench) -> None:
+    """It is there, and nobody waits for more."""
+    name = await bench.run_with_log(await bench.network(), "one", "two")
+    await bench.runtime.stop_container(name, grace=1)
+
+    assert ["one", "two"] == [line.text for line in await read_log(bench, name)]
+
+
+async def test_a_long_line_is_one_line(bench: Bench) -> None:
+    """Engines cut it into pieces of 16 KiB."""
+    name = await bench.run_with_log(await bench.network(), "x" * 50_000, "end")
+    await bench.runtime.stop_container(name, grace=1)
+    found = await read_log(bench, name)
+
+    assert [50_000, 3] == [len(line.text) for line in found]
+
+
+async def test_a_log_can_be_left_while_waiting(bench: Bench) -> None:
+    """Nothing is left of it."""
+    name = await bench.run_with_log(await bench.network(), "one")
+    with anyio.move_on_after(1):
+        async with bench.runtime.follow_logs(name) as lines:
+            async for _ in lines:
+                pass
+    assert Status.RUNNING == await status_of(bench.runtime, name)
+
+
+async def test_there_is_no_log_of_what_is_not_there(bench: Bench) -> None:
+    """The error names it."""
+    with pytest.raises(NotFound, match="no-such-container"):
+        await read_log(bench, "no-such-container")
 
 
 # ---- events

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from k3dasync.access_errors import ClusterDown, ExportIncomplete, ProgramUnusable
 from k3dasync.backend import Backend
 from k3dasync.cli import main
 from k3dasync.diagnosis import CAUSES, TOKEN, UNREACHABLE
@@ -85,6 +86,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "HOST_UNFIT": ("doctor", "--agents", "900", "--servers", "500", "--runtime", "fake"),
     "CLUSTER_NOT_FOUND": ("list", "nope", "--runtime", "fake"),
     "NODE_NOT_FOUND": ("node", "list", "nope", "--runtime", "fake"),
+    "TAGS_UNAVAILABLE": ("version", "list", "localhost:1/nothing/there"),
     "DEADLINE_EXCEEDED": (*CREATE, "--timeout", "100ms"),
 }
 """What brings it about without any fault; INVALID_SETTING by a variable."""
@@ -110,6 +112,9 @@ RAISED: tuple[K3dAsyncError, ...] = (
     DiskPressure("k3d-dev-agent-0", "kubelet has disk pressure"),
     NodeGone("k3d-dev-server-0", "removed"),
     NodeMoved("k3d-dev-server-1", "10.0.0.3", "10.0.0.4"),
+    ClusterDown("dev", "stopped", "start"),
+    ExportIncomplete("x.tar.gz", ["no log"]),
+    ProgramUnusable("kubectl", "no"),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
     SeveralFailed("failed for 2 clusters: a, b"),
     ImageNotFound("no"),

@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors", "image_errors"},
+    {"invalid", "node_errors", "life_errors", "access_errors", "image_errors"},
     {
         "masks",
         "streams",
@@ -23,11 +23,14 @@ LAYERS: list[set[str]] = [
         "node_images",
         "build",
         "plugins",
+        "children",
+        "registry_api",
         "channels",
         "registries_yaml",
         "graph",
         "undo",
         "jsonlines",
+        "loglines",
         "gather",
         "grammar",
         "kubernetes",
@@ -37,7 +40,8 @@ LAYERS: list[set[str]] = [
         "fixes",
         "host",
     },
-    {"runtime", "spec", "events", "scheduler", "verbosity", "build_context"},
+    {"insides"},
+    {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing", "build_context"},
     {
         "limits",
         "entrypoint",
