@@ -170,14 +170,14 @@ class RegistryUnusable(K3dAsyncError):
 
 
 class ClusterBusy(K3dAsyncError):
-    """Another k3dasync works on that cluster."""
+    """Another k3dasync works on that cluster, or registry."""
 
     code = "CLUSTER_BUSY"
     remedy = "Wait for the other run to end."
 
-    def __init__(self, cluster: str, holder: str) -> None:
+    def __init__(self, what: str, holder: str) -> None:
         super().__init__(
-            f"cannot change cluster {cluster}: {holder or 'another k3dasync'} is working on it; "
+            f"cannot change {what}: {holder or 'another k3dasync'} is working on it; "
             "wait for it to end"
         )
 

@@ -34,6 +34,7 @@ from k3dasync.runtime import (
     Status,
     VolumeSpec,
     VolumeState,
+    VolumeUsage,
 )
 from k3dasync.transient import delays, is_engines_choice, is_transient
 
@@ -94,6 +95,9 @@ class Retrying:
     async def volumes(self, labels: Mapping[str, str] | None = None) -> Sequence[VolumeState]:
         return await repeated(partial(self._inner.volumes, labels))
 
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        return await repeated(self._inner.volume_usage)
+
     async def containers(self, labels: Mapping[str, str] | None = None) -> Sequence[ContainerState]:
         return await repeated(partial(self._inner.containers, labels))
 
@@ -149,8 +153,11 @@ class Retrying:
     async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         return await self._removed(self._inner.remove_volume, name, labels)
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
-        return await self._removed(self._inner.remove_container, name, labels)
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
+        remove = partial(self._inner.remove_container, keeps_volumes=keeps_volumes)
+        return await self._removed(remove, name, labels)
 
     async def _removed(self, remove: Callable[..., Awaitable[bool]], *of: object) -> bool:
         """Remove it; what a try that was not answered has removed was there."""

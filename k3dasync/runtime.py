@@ -136,7 +136,7 @@ class ContainerDetail:
 
     `memory` in bytes, 0 for no limit. `fixed_addresses`: network → address asked for, not chosen
     by the engine. `aliases` are its further names in its networks. `init`: a process of the
-    engine's is its first one.
+    engine's is its first one. `volumes`: path → volume, those without a name of ours too.
     """
 
     state: ContainerState
@@ -159,11 +159,12 @@ class ContainerDetail:
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     init: bool = True
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """A network; `subnets` in CIDR notation, of both families; `gateway` is the IPv4 one."""
+    """A network; `subnets` in CIDR notation, `gateway` the IPv4 one; `created` since 1970 or 0."""
 
     id: str
     name: str
@@ -171,14 +172,24 @@ class NetworkState:
     subnets: tuple[str, ...]
     gateway: str
     labels: Mapping[str, str]
+    created: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeState:
-    """A named volume."""
+    """A named volume; `created` as a network's."""
 
     name: str
     labels: Mapping[str, str]
+    created: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUsage:
+    """What is in a volume, in bytes, None if that is not known, and how many mount it."""
+
+    size: int | None
+    users: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,10 +330,15 @@ class Runtime(EngineReader, Insides, ImageBuilder, Protocol):
         Raises Conflict if that name is taken.
         """
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Remove it with its anonymous volumes, running or not, if it carries *labels*.
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        """Return what is in each volume, by name: bytes are counted, which takes a while."""
 
-        Says whether it did. Returns only when the name is free again.
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
+        """Remove it, running or not, if it carries *labels*; say whether it did.
+
+        Its anonymous volumes go too, but with *keeps_volumes*. Then the name is free again.
         """
 
     def container_events(

@@ -75,23 +75,25 @@ class Containers(Insides, Logs, Networks):
         async with self._changing("rename", f"container {name}"):
             await self._engine.docker.containers.container(name).rename(new_name)
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
         async with self._limiters.slot("remove"):
             try:
                 detail = await self.inspect_container(name)
                 if not translate.carries(detail.state.labels, labels):
                     return False
-                await self._remove(name, detail.state.id)
+                await self._remove(name, detail.state.id, with_volumes=not keeps_volumes)
             except NotFound:
                 return False
             return True
 
-    async def _remove(self, name: str, id: str) -> None:
+    async def _remove(self, name: str, id: str, *, with_volumes: bool) -> None:
         # By id: the name may belong to another one by now.
         container = self._engine.docker.containers.container(id)
         try:
             async with self._changing("remove", f"container {name}", seconds=RUN_TIMEOUT):
-                await container.delete(force=True, v=True)
+                await container.delete(force=True, v=with_volumes)
         except Conflict as error:
             if "already in progress" not in error.words:
                 raise

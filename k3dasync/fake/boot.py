@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from k3dasync.fake.balancer import API_PORT
+from k3dasync.fake.balancer import API_PORT, Balancer
 from k3dasync.fake.claims import listen
 from k3dasync.fake.datastore import NOT_READY, Datastore
 from k3dasync.fake.faults import NodeTrouble, Stage
@@ -114,8 +114,11 @@ class Boot:
                 self._disk_pressure = fault.says
 
     def server(self) -> Container | None:
-        """Return the running container that `K3S_URL` names, if there is one."""
-        return self.machine.find(self.target, self.container)
+        """Return the server that `K3S_URL` leads to, through a load balancer too, if one runs."""
+        found = self.machine.find(self.target, self.container)
+        if found is not None and isinstance(found.data, Balancer):
+            return found.data.choose(self.machine, found)
+        return found
 
     def supervisor(self) -> Datastore | None:
         """Return the cluster of the server to join, if its supervisor answers."""

@@ -11,7 +11,9 @@ from anyio.abc import AnyByteStream
 from anyio.streams.stapled import StapledObjectStream
 
 from k3dasync.fake import host as looking
-from k3dasync.fake.state import Container
+from k3dasync.fake import tools
+from k3dasync.fake.datastore import Datastore
+from k3dasync.fake.state import Container, Service
 from k3dasync.image_archive import NameScanner
 from k3dasync.runtime import Executed, ImageState
 
@@ -43,7 +45,7 @@ GOOD = Ctr()
 async def run(
     container: Container, command: Sequence[str], stdin: AsyncIterator[bytes] | None, ctr: Ctr
 ) -> Executed:
-    """Run a command: ctr's, crictl's in a node; `cat`, `grep`, `df`, `true`, `false` anywhere."""
+    """Run a command: ctr's, crictl's, kubectl's in a node; `cat`, `grep`, `df`, `true`, `false`."""
     container.executing.append(command[0])
     try:
         return await _run(container, command, stdin, ctr)
@@ -73,16 +75,24 @@ async def _run(
             return Executed(code=1)
         case ("cat",):
             return Executed(code=0, out=b"".join([piece async for piece in stdin or _nothing()]))
+        case ("cat", *paths) if all(path.startswith("/proc/net/") for path in paths):
+            return Executed(code=0, out=looking.sockets(container.sockets))
         case ("grep", "-s", "", *paths):
             return looking.grep(container.files, paths)
         case ("df", "-Pk", folder):
             return looking.df(container.files, folder)
+        case ("kubectl", "drain", node, *_) if is_node:
+            return _drain(container, node)
+        case ("kubectl", "--kubeconfig", _, "get", "node", node, "-o", "json") if is_node:
+            return _show(container, node)
         case given if is_node and given == _LIST:
             return Executed(code=0, out="".join(f"{n}\n" for n in container.imported).encode())
         case given if is_node and given == _IMAGES:
             return Executed(code=0, out=_as_crictl(container.imported))
         case given if is_node and given == _IMPORT:
             return await _import(container, stdin or _nothing(), ctr)
+        case given if is_node and (ended := tools.run(container, given)) is not None:
+            return ended
     words = f'exec: "{command[0]}": executable file not found in $PATH: unknown'
     return Executed(code=NOT_FOUND, out=words.encode())
 
@@ -103,6 +113,28 @@ def _as_crictl(imported: Mapping[str, ImageState]) -> bytes:
         for id, names in tags.items()
     ]
     return json.dumps({"images": images}, indent=2).encode()
+
+
+def _drain(container: Container, node: str) -> Executed:
+    """Drain a node, as far as there are pods here: nothing has to end."""
+    store = container.data
+    if not isinstance(store, Datastore) or Service.API not in container.serves:
+        words = b"The connection to the server 127.0.0.1:6443 was refused"
+        return Executed(code=1, err=words)
+    if not store.drain(node):
+        return Executed(code=1, err=f'nodes "{node}" not found'.encode())
+    return Executed(code=0, out=f"node/{node} drained".encode())
+
+
+def _show(container: Container, node: str) -> Executed:
+    """Show a Node to itself, once its cluster has accepted it."""
+    store = container.data
+    status = store.nodes.get(node) if isinstance(store, Datastore) else None
+    if status is None or node != container.name:
+        return Executed(code=1, err=b"error: no kubeconfig yet, or not allowed")
+    ready = {"type": "Ready", "status": str(status.is_ready), "message": status.reason}
+    shown = {"metadata": {"name": node}, "status": {"conditions": [ready]}}
+    return Executed(code=0, out=json.dumps(shown).encode())
 
 
 async def _import(container: Container, stdin: AsyncIterator[bytes], ctr: Ctr) -> Executed:

@@ -33,6 +33,7 @@ class Insides(Asking):
                 # In a container that runs, a tmpfs hides what is put under its path.
                 if not (container.is_running and file.path.startswith(TMPFS)):
                     container.files[file.path] = file.content
+            self._machine.changed.tell()
 
     async def read_file(self, name: str, path: str) -> bytes:
         async with self._calls.read("read_file", name):

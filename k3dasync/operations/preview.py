@@ -45,6 +45,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
         target=target,
         refused=Refused(),
         datastore_files=read_files(spec.datastore),
+        expires="(counted from each create)" if spec.ttl else "",
     )
     document = describe(decision.cluster)
     document["kubeconfig"] = target.path if target else None

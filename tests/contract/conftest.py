@@ -107,7 +107,7 @@ class FakeBench(Bench):
     def __init__(self, runtime: FakeRuntime) -> None:
         super().__init__(runtime, "program")
         self.fake = runtime
-        self.fake.add_image("program")
+        self.fake.add_image("program", volumes=("/var/lib/kubelet",))
 
     async def foreign_network(self, suffix: str) -> str:
         return self.fake.add_foreign_network(f"{self.name}-{suffix}", labels=self.labels)

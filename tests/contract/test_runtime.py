@@ -355,6 +355,73 @@ async def test_a_container_can_leave_its_first_network(bench: Bench) -> None:
     assert (port.host_port,) == found.bound_ports
 
 
+async def test_in_no_network_a_container_holds_no_address_and_no_port(bench: Bench) -> None:
+    """Both change hands with the network: from one that runs to another that runs already."""
+    runtime, network, port = bench.runtime, await bench.network("one"), bench.port()
+    address, by_name = await bench.address(network), f"{bench.name}-one"
+    old = bench.spec(by_name, "old", address=address, ports=(port,))
+    new = bench.spec(by_name, "new", address=address, ports=(port,))
+    await runtime.create_container(old)
+    await runtime.start_container(old.name)
+    await runtime.create_container(new)
+    assert await runtime.disconnect_network(new.name, network, {})
+    await runtime.start_container(new.name)
+    held = (await runtime.inspect_container(new.name)).state
+    assert (Status.RUNNING, {}, ()) == (held.status, held.addresses, held.bound_ports)
+
+    assert await runtime.disconnect_network(old.name, network, {})
+    await runtime.connect_network(new.name, network, address=address, labels={})
+
+    found = await runtime.inspect_container(new.name)
+    assert ({by_name: address}, (port.host_port,)) == (
+        found.state.addresses,
+        found.state.bound_ports,
+    )
+    assert {by_name: address} == found.fixed_addresses
+    assert () == (await runtime.inspect_container(old.name)).state.bound_ports
+    await runtime.stop_container(new.name, grace=0)
+    await runtime.start_container(new.name)
+    assert (port.host_port,) == (await runtime.inspect_container(new.name)).state.bound_ports
+
+
+@pytest.mark.parametrize("is_address", [True, False])
+async def test_a_network_that_is_entered_late_claims_what_it_must(
+    bench: Bench, *, is_address: bool
+) -> None:
+    """An address or a host port that another one holds is refused, as at a start."""
+    runtime, network, port = bench.runtime, await bench.network("one"), bench.port()
+    address, by_name = await bench.address(network), f"{bench.name}-one"
+    old = bench.spec(by_name, "old", address=address, ports=(port,))
+    new = bench.spec(by_name, "new", ports=(port,))
+    for spec in (old, new):
+        await runtime.create_container(spec)
+    await runtime.start_container(old.name)
+    assert await runtime.disconnect_network(new.name, network, {})
+    await runtime.start_container(new.name)
+
+    with pytest.raises(AddressTaken if is_address else PortTaken):
+        await runtime.connect_network(
+            new.name, network, address=address if is_address else None, labels={}
+        )
+
+    assert (port.host_port,) == (await runtime.inspect_container(old.name)).state.bound_ports
+    assert () == (await runtime.inspect_container(new.name)).state.bound_ports
+
+
+async def test_a_container_that_never_ran_leaves_a_network_by_name(bench: Bench) -> None:
+    """One that was made in a network by its id stays in it until its first start."""
+    network = await bench.network()
+    by_id, by_name = bench.spec(network, "id"), bench.spec(f"{bench.name}-net", "name")
+    for spec in (by_id, by_name):
+        await bench.runtime.create_container(spec)
+
+    assert not await bench.runtime.disconnect_network(by_id.name, network, {})
+    assert await bench.runtime.disconnect_network(by_name.name, network, {})
+
+    assert {"net"} == set(await networks_of(bench, by_id.name))
+    assert set() == set(await networks_of(bench, by_name.name))
+
+
 async def test_what_is_not_there_is_not_disconnected(bench: Bench) -> None:
     """And that is no error."""
     network = await bench.network()
@@ -381,6 +448,64 @@ async def test_a_host_port_is_given_once(bench: Bench) -> None:
 
 
 # ---- volumes
+
+
+async def test_the_default_bridge_is_always_there(bench: Bench) -> None:
+    """A container can be in it, where the engine chooses its address; nobody can remove it."""
+    runtime = bench.runtime
+    (bridge,) = [one for one in await runtime.networks() if one.name == "bridge"]
+    spec = bench.spec("bridge")
+    await runtime.create_container(spec)
+    await runtime.start_container(spec.name)
+
+    assert (await runtime.inspect_container(spec.name)).state.addresses["bridge"]
+    assert bridge.subnets
+    with pytest.raises(EngineError, match=r"pre-defined|active endpoints"):
+        await runtime.remove_network("bridge", {})
+
+
+async def test_networks_and_volumes_say_when_they_were_made(bench: Bench) -> None:
+    """By the engine's clock, in seconds, whole ones for volumes; not later than the next one."""
+    runtime = bench.runtime
+    await bench.network("old")
+    await runtime.create_volume(VolumeSpec(name=f"{bench.name}-old", labels=bench.labels))
+    await bench.network("new")
+    await runtime.create_volume(VolumeSpec(name=f"{bench.name}-new", labels=bench.labels))
+
+    networks = {one.name: one.created for one in await runtime.networks(bench.labels)}
+    volumes = {one.name: one.created for one in await runtime.volumes(bench.labels)}
+    assert 0 < networks[f"{bench.name}-old"] <= networks[f"{bench.name}-new"]
+    assert 0 < volumes[f"{bench.name}-old"] <= volumes[f"{bench.name}-new"]
+
+
+async def test_the_engine_counts_what_is_in_volumes(bench: Bench) -> None:
+    """Bytes, and the containers that mount one, running or not."""
+    runtime, name = bench.runtime, f"{bench.name}-volume"
+    await runtime.create_volume(VolumeSpec(name=name, labels=bench.labels))
+    usage = (await runtime.volume_usage())[name]
+    assert 0 == usage.users
+    assert usage.size is not None
+
+    spec = bench.spec(await bench.network(), binds=(f"{name}:/data",))
+    await runtime.create_container(spec)
+    assert 1 == (await runtime.volume_usage())[name].users
+    assert name == (await runtime.inspect_container(spec.name)).volumes["/data"]
+
+
+async def test_volumes_without_a_name_go_with_their_container_or_stay(bench: Bench) -> None:
+    """As the removal says; until then an inspection knows their names."""
+    runtime, network = bench.runtime, await bench.network()
+    for keeps in (False, True):
+        spec = bench.spec(network)
+        await runtime.create_container(spec)
+        volumes = set((await runtime.inspect_container(spec.name)).volumes.values())
+        assert volumes
+        await runtime.remove_container(spec.name, bench.labels, keeps_volumes=keeps)
+
+        left = {one.name for one in await runtime.volumes()}
+        assert (volumes if keeps else set()) == volumes & left
+        for one in volumes & left:
+            await runtime.remove_volume(one, {})
 
 
 async def test_a_volume_that_is_there_keeps_its_labels(bench: Bench) -> None:

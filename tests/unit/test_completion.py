@@ -48,7 +48,7 @@ def offered(*words: str) -> list[str]:
             ("cluster", ""),
             [
                 *("create", "delete", "list", "start", "stop", "restart", "pause", "resume"),
-                "export-logs",
+                *("edit", "scale", "export-logs"),
             ],
         ),
         (("delete", ""), ["dev", "demo"]),
@@ -63,6 +63,9 @@ def offered(*words: str) -> list[str]:
         (("create", "-o", ""), ["yaml", "json"]),
         (("kubeconfig", "merge", "-o", ""), []),
         (("rollback", ""), ["dev", "demo"]),
+        (("edit", ""), ["dev", "demo"]),
+        (("node", "edit", ""), ["k3d-dev-server-0", "k3d-reg"]),
+        (("edit", "dev", "--port-"), ["--port-add", "--port-delete"]),
         (("rollback", "dev", ""), []),
         (("kubeconfig", "merge", "dev", ""), ["demo"]),
         (("node", "list", ""), ["k3d-dev-server-0", "k3d-dev-agent-0", "k3d-reg"]),

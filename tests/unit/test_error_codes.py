@@ -44,7 +44,16 @@ from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.image_errors import BuildFailed, ImagesUnknown
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
-from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.life_errors import (
+    BalancerFailed,
+    FolderNotRemoved,
+    NoLoadBalancer,
+    NotEditable,
+    NotHalted,
+    NotMade,
+    SeveralFailed,
+)
+from k3dasync.member_errors import BalancerStale, CannotGrow, NodeNeeded, NothingToAsk
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -85,6 +94,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "UNEXPECTED_ARGUMENT": ("create", "a", "b"),
     "HOST_UNFIT": ("doctor", "--agents", "900", "--servers", "500", "--runtime", "fake"),
     "CLUSTER_NOT_FOUND": ("list", "nope", "--runtime", "fake"),
+    "REGISTRY_NOT_FOUND": ("registry", "list", "nope", "--runtime", "fake"),
     "NODE_NOT_FOUND": ("node", "list", "nope", "--runtime", "fake"),
     "TAGS_UNAVAILABLE": ("version", "list", "localhost:1/nothing/there"),
     "DEADLINE_EXCEEDED": (*CREATE, "--timeout", "100ms"),
@@ -115,8 +125,17 @@ RAISED: tuple[K3dAsyncError, ...] = (
     ClusterDown("dev", "stopped", "start"),
     ExportIncomplete("x.tar.gz", ["no log"]),
     ProgramUnusable("kubectl", "no"),
+    NodeNeeded(["k3d-dev-server-0"], "no", "start it"),
+    CannotGrow("dev", "server", "no"),
+    NothingToAsk("dev", "add nodes"),
+    BalancerStale("k3d-dev-serverlb", 20.0),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
-    SeveralFailed("failed for 2 clusters: a, b"),
+    SeveralFailed("failed for 2 of them: a, b"),
+    NotMade("volume", "data"),
+    FolderNotRemoved(".k3d-dev-server-0", "no"),
+    NoLoadBalancer("dev"),
+    NotEditable("k3d-dev-server-0", "no"),
+    BalancerFailed("k3d-dev-serverlb", "no", ["nginx: [emerg] no"]),
     ImageNotFound("no"),
     ImportFailed("no"),
     BuildFailed(["app:dev"], "no"),

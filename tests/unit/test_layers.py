@@ -12,7 +12,7 @@ ROOT = Path(k3dasync.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"__init__", "errors", "images", "workloads", "diagnosis", "pauses"},
-    {"invalid", "node_errors", "life_errors", "access_errors", "image_errors"},
+    {"invalid", "node_errors", "life_errors", "access_errors", "image_errors", "member_errors"},
     {
         "masks",
         "streams",
@@ -27,7 +27,9 @@ LAYERS: list[set[str]] = [
         "registry_api",
         "channels",
         "registries_yaml",
+        "registry_probe",
         "graph",
+        "quorum",
         "undo",
         "jsonlines",
         "loglines",
@@ -39,11 +41,13 @@ LAYERS: list[set[str]] = [
         "addresses",
         "fixes",
         "host",
+        "listening",
     },
     {"insides"},
     {"runtime", "spec", "events", "scheduler", "verbosity", "scrubbing", "build_context"},
     {
         "limits",
+        "containerd",
         "entrypoint",
         "nginx",
         "backend",
@@ -67,7 +71,7 @@ LAYERS: list[set[str]] = [
         "etcd_reach",
         "sinks",
     },
-    {"kubeconfig", "watch", "docker", "fake"},
+    {"kubeconfig", "k3d_files", "watch", "docker", "fake"},
     {"tasks"},
     {"operations"},
     {"completion"},
