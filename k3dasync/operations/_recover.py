@@ -12,8 +12,10 @@ from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
-from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+from k3dasync.undo import RemoveKubeconfigEntries, RestoreContainer, leftovers
 
+_OF_OTHERS = (RemoveKubeconfigEntries, RestoreContainer)
+"""What is undone in the user's files and in clusters that are there."""
 CHANGES = frozenset({"edit"})
 """Operations that change clusters which are there: what they did can be taken back, and it stays a
 cluster. Who only starts or stops one does that first, and leaves a create that was cut alone."""
@@ -45,9 +47,10 @@ async def recover(
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
-    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
-    that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
-    must not keep a cluster's name from being used. With *operations* only those are taken back.
+    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. What cannot be changed in
+    kubeconfigs, or in a cluster that has lived on, is an error only with *needs_files*: a file that
+    somebody has damaged must not keep a cluster's name from being used, nor a load balancer that
+    cannot be put back the cluster from being deleted. With *operations* only those are taken back.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -87,11 +90,7 @@ async def _take_back(
             events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
-            [
-                task.undo
-                for task in pending.values()
-                if isinstance(task.undo, RemoveKubeconfigEntries)
-            ]
+            [task.undo for task in pending.values() if isinstance(task.undo, _OF_OTHERS)]
         )
         entries = tuple(text for text in left if text in in_files)
         if not needs_files:

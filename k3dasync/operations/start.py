@@ -89,7 +89,9 @@ async def start_locked(
 ) -> None:
     """Start one cluster whose lock is held."""
     runtime = backend.runtime
-    await recover(name, backend=backend, facts=facts, also_kept=False, operations=CHANGES)
+    await recover(
+        name, backend=backend, facts=facts, also_kept=False, needs_files=True, operations=CHANGES
+    )
     existing = await existing_cluster(runtime, name)
     details = await inspect_present(runtime, [one.name for one in existing.containers])
     run_id = new_run_id()
