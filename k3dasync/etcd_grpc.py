@@ -1,6 +1,6 @@
 """The membership of a cluster's etcd over gRPC, which is all that k3s leaves open of it.
 
-Two calls of etcdserverpb.Cluster, their few fields read and written by hand: generated code and a
+Three calls of etcdserverpb.Cluster, their few fields read and written by hand: generated code and a
 protobuf runtime would be larger than this. grpcio is imported when it is used.
 """
 
@@ -23,6 +23,7 @@ CALL_TIMEOUT = 5.0
 """A call takes milliseconds; a cluster without a leader answers none, and is asked again."""
 _LIST = "/etcdserverpb.Cluster/MemberList"
 _PROMOTE = "/etcdserverpb.Cluster/MemberPromote"
+_REMOVE = "/etcdserverpb.Cluster/MemberRemove"
 
 
 @asynccontextmanager
@@ -66,6 +67,9 @@ class EtcdGrpc:
 
     async def promote(self, id: int) -> None:
         await self._call(_PROMOTE, b"\x08" + encode_varint(id))
+
+    async def remove(self, id: int) -> None:
+        await self._call(_REMOVE, b"\x08" + encode_varint(id))
 
     async def _call(self, method: str, request: bytes) -> bytes:
         import grpc.aio

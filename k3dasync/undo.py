@@ -61,6 +61,36 @@ class RestoreContainer(msgspec.Struct, frozen=True, tag="replacement", tag_field
     is_running: bool
 
 
+class ForgetNode(msgspec.Struct, frozen=True, tag="node", tag_field="remove"):
+    """Take a node out of a cluster that lives on, container and all.
+
+    Its member of etcd, if it *is a server*, its Node object and its password, by way of the
+    *servers* and of the API at *host*, *port*.
+    """
+
+    name: str
+    servers: tuple[str, ...]
+    host: str
+    port: int
+    is_server: bool = False
+
+
+class RestoreFile(msgspec.Struct, frozen=True):
+    """What a file was before."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+
+class RestoreFiles(msgspec.Struct, frozen=True, tag="files", tag_field="remove"):
+    """Put a load balancer's files back; it takes them up at that *signal*, if one is named."""
+
+    container: str
+    files: tuple[RestoreFile, ...]
+    signal: str = ""
+
+
 class Nothing(msgspec.Struct, frozen=True, tag="nothing", tag_field="remove"):
     """Nothing to take back: the task leaves no trace of its own."""
 
@@ -72,6 +102,8 @@ Undo = (
     | RemoveKubeconfigEntries
     | DisconnectContainer
     | RestoreContainer
+    | ForgetNode
+    | RestoreFiles
     | Nothing
 )
 NOTHING = Nothing()
@@ -92,6 +124,10 @@ def describe(undo: Undo) -> str:
             return f"connection of {container} to network {network}"
         case RestoreContainer(name, kept):
             return f"container {kept}, which is to be {name} again"
+        case ForgetNode(name):
+            return f"node {name} in its cluster"
+        case RestoreFiles(container):
+            return f"the new configuration of {container}"
         case Nothing():
             return ""
 

@@ -16,6 +16,11 @@ TOLD: Mapping[str, Any] = {
     "default_runtime": "runc",
     "bridge_nf": True,
     "shares_host": True,
+    "architecture": "x86_64",
+    "cgroup_driver": "systemd",
+    "filesystem": "extfs",
+    "system": "Debian GNU/Linux 12 (bookworm)",
+    "system_type": "linux",
 }
 """What the engine tells of a host on which clusters work."""
 FILES: Mapping[str, bytes] = {

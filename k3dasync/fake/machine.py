@@ -16,6 +16,7 @@ from k3dasync.fake.cores import Cores
 from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.latency import Latency
+from k3dasync.fake.log import EPOCH
 from k3dasync.fake.process import KILLED, Exit, Process, Program
 from k3dasync.fake.state import Container, Endpoint, Inventory, Network, has_labels
 from k3dasync.runtime import ContainerEvent, Status
@@ -50,6 +51,10 @@ class Machine:
         """Return an id as long as the engine's."""
         return f"{next(self._ids):064x}"
 
+    def now(self) -> float:
+        """Return the time by the engine's clock, in seconds since 1970."""
+        return EPOCH.timestamp() + anyio.current_time()
+
     def process(self, container: Container) -> Process | None:
         """Return the process of a container, if it is started."""
         return self._processes.get(container.id)
@@ -60,6 +65,8 @@ class Machine:
         process = self.process(container)
         if process is None or not container.is_running:
             words = f"Container {container.id} is not running"
+            if container.status is Status.PAUSED:
+                words = f"Container {name} is paused, unpause the container before exec"
             raise Conflict(operation, f"container {name}", words)
         return container, process
 
@@ -100,6 +107,7 @@ class Machine:
             if has_labels(container, listener.labels):
                 event = ContainerEvent(action=action, name=container.name, exit_code=exit_code)
                 listener.send.send_nowait(event)
+        container.log.changed.tell()
         self.changed.tell()
 
     def cut_streams(self) -> None:
@@ -242,7 +250,7 @@ class Machine:
         container.status = Status.RUNNING
         self.tell("unpause", container)
 
-    async def remove(self, container: Container) -> None:
+    async def remove(self, container: Container, *, keeps_volumes: bool = False) -> None:
         """End a container and take it apart; its name is free when this returns."""
         engine = self.latency.engine
         await self.kill(container)
@@ -251,4 +259,6 @@ class Machine:
         async with self.removal:
             await anyio.sleep(engine.remove_serial)
         del self.inventory.containers[container.name]
+        for name in () if keeps_volumes else container.anonymous.values():
+            self.inventory.volumes.pop(name, None)
         self.tell("destroy", container)

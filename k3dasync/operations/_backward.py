@@ -14,22 +14,26 @@ import anyio
 from k3dasync import events, kubeconfig
 from k3dasync.backend import Backend
 from k3dasync.cluster import LABEL_RUN
-from k3dasync.errors import K3dAsyncError
+from k3dasync.errors import K3dAsyncError, NotFound
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
 from k3dasync.operations._put_back import put_back
 from k3dasync.retrying import on_retry
-from k3dasync.runtime import Runtime
+from k3dasync.runtime import File, Runtime, Status
 from k3dasync.scheduler import walk
+from k3dasync.tasks.leave import forget, leave_etcd
 from k3dasync.undo import (
     DisconnectContainer,
+    ForgetNode,
     Nothing,
     RemoveContainer,
     RemoveKubeconfigEntries,
     RemoveNetwork,
     RemoveVolume,
     RestoreContainer,
+    RestoreFile,
+    RestoreFiles,
     Undo,
     leftovers,
 )
@@ -37,6 +41,14 @@ from k3dasync.undo import (
 UNDO_SECONDS = 60.0
 """For one removal. The engine kills a container and frees its mounts in 0.2 s alone and in 5 s
 among 14 on two cores; ten times that is an engine that hangs."""
+UNLABELLED = (
+    RemoveKubeconfigEntries,
+    DisconnectContainer,
+    RestoreContainer,
+    ForgetNode,
+    RestoreFiles,
+)
+"""What is changed in things that stay."""
 ASK_SECONDS = 10.0
 """For asking the engine what is there: three listings, of milliseconds each."""
 
@@ -99,9 +111,8 @@ async def take_back(
                 left = await remaining(runtime, labels)
         except (K3dAsyncError, TimeoutError):
             return leftovers(unseen)  # the engine cannot be asked: what we could not undo
-    kinds = (RemoveKubeconfigEntries, DisconnectContainer, RestoreContainer)
-    # These have no labels to be found by.
-    return (*left, *leftovers([undo for undo in unseen if isinstance(undo, kinds)]))
+    # Some have no labels to be found by.
+    return (*left, *leftovers([undo for undo in unseen if isinstance(undo, UNLABELLED)]))
 
 
 async def _apply(task: PlannedTask, backend: Backend, labels: Mapping[str, str]) -> None:
@@ -119,8 +130,51 @@ async def _apply(task: PlannedTask, backend: Backend, labels: Mapping[str, str])
             await runtime.disconnect_network(container, network, labels)
         case RestoreContainer():
             await put_back(task.undo, runtime, labels[LABEL_RUN])
+        case ForgetNode():
+            await _take_out(task.undo, backend, labels)
+        case RestoreFiles(container, files, signal):
+            await _restore(container, files, signal, runtime)
         case Nothing():
             pass
+
+
+async def _take_out(undo: ForgetNode, backend: Backend, labels: Mapping[str, str]) -> None:
+    """Take a new node out of a cluster that lives on.
+
+    Its member goes before its container, as of two members none can go when one is dead; and after
+    it, as it may have joined in between.
+    """
+    runtime, name = backend.runtime, undo.name
+    try:
+        if undo.is_server:
+            await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
+    finally:
+        await runtime.remove_container(name, labels)
+    if undo.is_server:
+        await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
+    await forget(
+        name,
+        undo.servers,
+        host=undo.host,
+        port=undo.port,
+        runtime=runtime,
+        kubernetes=backend.kubernetes,
+    )
+    if undo.is_server:  # what was on its way when its container went
+        await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
+
+
+async def _restore(
+    container: str, files: Sequence[RestoreFile], signal: str, runtime: Runtime
+) -> None:
+    try:
+        found = await runtime.inspect_container(container)
+    except NotFound:
+        return
+    before = [File(path=one.path, content=one.text.encode(), mode=one.mode) for one in files]
+    await runtime.write_files(container, before)
+    if signal and found.state.status is Status.RUNNING:
+        await runtime.signal_container(container, signal)
 
 
 async def _sweep(runtime: Runtime, labels: Mapping[str, str], undone: Sequence[Undo]) -> None:

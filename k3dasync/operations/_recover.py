@@ -9,13 +9,20 @@ from k3dasync import events
 from k3dasync.backend import Backend
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
-from k3dasync.journal import Journal, PastRun, past_runs
+from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
-from k3dasync.undo import RemoveKubeconfigEntries, RestoreContainer, leftovers
+from k3dasync.undo import (
+    ForgetNode,
+    RemoveKubeconfigEntries,
+    RestoreContainer,
+    RestoreFiles,
+    leftovers,
+)
 
-_OF_OTHERS = (RemoveKubeconfigEntries, RestoreContainer)
-"""What is undone in the user's files and in clusters that are there."""
+_OF_CLUSTER = (ForgetNode, RestoreContainer, RestoreFiles)
+"""What is undone in a cluster that is there; containers go by themselves, too."""
+
 CHANGES = frozenset({"edit"})
 """Operations that change clusters which are there: what they did can be taken back, and it stays a
 cluster. Who only starts or stops one does that first, and leaves a create that was cut alone."""
@@ -30,8 +37,9 @@ class Recovered:
 
 
 def rollback_command(cluster: str) -> str:
-    """Return the command that finishes the job by hand."""
-    return f"k3dasync rollback {cluster}"
+    """Return the command that finishes the job by hand; of a registry's logs too."""
+    kind, name = thing_of(cluster)
+    return f"k3dasync registry delete {name}" if kind == "registry" else f"k3dasync rollback {name}"
 
 
 async def recover(
@@ -43,14 +51,15 @@ async def recover(
     also_kept: bool,
     needs_files: bool = False,
     operations: Collection[str] = (),
+    lives_on: bool = True,
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
-    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. What cannot be changed in
-    kubeconfigs, or in a cluster that has lived on, is an error only with *needs_files*: a file that
-    somebody has damaged must not keep a cluster's name from being used, nor a load balancer that
-    cannot be put back the cluster from being deleted. With *operations* only those are taken back.
+    With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
+    that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
+    must not keep a cluster's name from being used. With *operations* only those are taken back.
+    The cluster need not be told of nodes that go unless it *lives on*: it may not run.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -63,14 +72,27 @@ async def recover(
             continue
         if operations and past.started.operation not in operations:
             continue
-        left = await _take_back(past, backend=backend, sinks=sinks, needs_files=needs_files)
+        left = await _take_back(
+            cluster,
+            past,
+            backend=backend,
+            sinks=sinks,
+            needs_files=needs_files,
+            lives_on=lives_on,
+        )
         entries += left
         finished.append(past)
     return Recovered(tuple(finished), tuple(entries))
 
 
 async def _take_back(
-    past: PastRun, *, backend: Backend, sinks: Sequence[EventSink], needs_files: bool
+    place: str,
+    past: PastRun,
+    *,
+    backend: Backend,
+    sinks: Sequence[EventSink],
+    needs_files: bool,
+    lives_on: bool,
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -85,12 +107,20 @@ async def _take_back(
             sinks=sinks,
             after=last,
         )
-        pending = events.to_undo(past.events)
+        pending = {
+            id: task
+            for id, task in events.to_undo(past.events).items()
+            if lives_on or not isinstance(task.undo, _OF_CLUSTER)
+        }
         left = await take_back(
             events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
-            [task.undo for task in pending.values() if isinstance(task.undo, _OF_OTHERS)]
+            [
+                task.undo
+                for task in pending.values()
+                if isinstance(task.undo, RemoveKubeconfigEntries)
+            ]
         )
         entries = tuple(text for text in left if text in in_files)
         if not needs_files:
@@ -106,7 +136,7 @@ async def _take_back(
     finally:
         log.close()
     if left:
-        raise RollbackIncomplete(left, rollback_command(started.cluster or ""))
+        raise RollbackIncomplete(left, rollback_command(place))
     return entries
 
 

@@ -64,7 +64,7 @@ async def edit(
     """
     facts = await backend.runtime.facts()
     with cluster_lock(name, facts.id):
-        await recover(name, backend=backend, facts=facts, also_kept=False, needs_files=True)
+        await recover(name, backend=backend, facts=facts, also_kept=False)
         found = await _look(name, backend.runtime, facts)
         after = edited(found.cluster, found.balancer, changes)
         is_changed = after.cluster != found.cluster

@@ -115,9 +115,7 @@ async def _halt_locked(
     sinks: Sequence[EventSink],
 ) -> bool:
     """Stop or pause one cluster whose lock is held; say whether anything of it ran."""
-    await recover(
-        name, backend=backend, facts=facts, also_kept=False, needs_files=True, operations=CHANGES
-    )
+    await recover(name, backend=backend, facts=facts, also_kept=False, operations=CHANGES)
     existing = await existing_cluster(backend.runtime, name)
     details = await inspect_present(backend.runtime, [one.name for one in existing.containers])
     run_id = new_run_id()
