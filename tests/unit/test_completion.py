@@ -48,7 +48,7 @@ def offered(*words: str) -> list[str]:
             ("cluster", ""),
             [
                 *("create", "delete", "list", "start", "stop", "restart", "pause", "resume"),
-                *("edit", "scale", "export-logs"),
+                *("scale", "edit", "export-logs"),
             ],
         ),
         (("delete", ""), ["dev", "demo"]),
@@ -64,7 +64,7 @@ def offered(*words: str) -> list[str]:
         (("kubeconfig", "merge", "-o", ""), []),
         (("rollback", ""), ["dev", "demo"]),
         (("edit", ""), ["dev", "demo"]),
-        (("node", "edit", ""), ["k3d-dev-server-0", "k3d-reg"]),
+        (("node", "edit", ""), ["k3d-dev-server-0", "k3d-dev-agent-0", "k3d-reg"]),
         (("edit", "dev", "--port-"), ["--port-add", "--port-delete"]),
         (("rollback", "dev", ""), []),
         (("kubeconfig", "merge", "dev", ""), ["demo"]),
