@@ -18,6 +18,7 @@ from k3dasync.errors import (
     SpecError,
     TaskFailed,
 )
+from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import (
     Fail,
     FakeRuntime,
@@ -234,6 +235,23 @@ async def test_the_only_server_survives_a_failed_second_one() -> None:
 
         assert ["k3d-dev-server-0"] == members(store)
         assert store.has_quorum
+
+
+@virtual_time
+async def test_a_server_that_etcd_cannot_let_go_stays() -> None:
+    """Without it there would be no quorum: what is left is named, and rollback tries once more."""
+    cluster_init = read("--k3s-arg", filtered.parse, "--cluster-init@server:0")
+    refusal = Fault(trouble=Fail(EtcdRefused("no")), verb="remove_member", times=10**6)
+    faults = Faults((NodeFault(node="k3d-more-0", stage=Stage.READY), refusal))
+    async with FakeRuntime(faults=faults) as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", k3s_args=(cluster_init,)), backend=backend)
+        with pytest.raises(RollbackIncomplete, match="container k3d-more-0, node k3d-more-0"):
+            await create_nodes("dev", ["k3d-more-0"], SERVERS, WITHIN, backend=backend)
+        faults.orders = ()
+        await rollback("dev", backend=backend)
+        assert ["k3d-dev-server-0"] == members(store_of(runtime))
+        assert "k3d-more-0" not in [one.name for one in await runtime.containers()]
 
 
 @virtual_time
