@@ -41,6 +41,26 @@ class DisconnectContainer(msgspec.Struct, frozen=True, tag="connection", tag_fie
     network: str
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A container's place in a network, by id or name; no address: any."""
+
+    network: str
+    address: str | None = None
+
+
+class RestoreContainer(msgspec.Struct, frozen=True, tag="replacement", tag_field="remove"):
+    """Give a container its name and its places back, and remove what was to replace it.
+
+    If there is nothing any more under the name as which it is *kept*, it never lost its own, or
+    the replacement is complete: then nothing has to be done.
+    """
+
+    name: str
+    kept: str
+    places: tuple[Place, ...]
+    is_running: bool
+
+
 class ForgetNode(msgspec.Struct, frozen=True, tag="node", tag_field="remove"):
     """Take a node out of a cluster that lives on, container and all.
 
@@ -81,6 +101,7 @@ Undo = (
     | RemoveVolume
     | RemoveKubeconfigEntries
     | DisconnectContainer
+    | RestoreContainer
     | ForgetNode
     | RestoreFiles
     | Nothing
@@ -101,6 +122,8 @@ def describe(undo: Undo) -> str:
             return f"entries of {cluster} in {path}"
         case DisconnectContainer(container, network):
             return f"connection of {container} to network {network}"
+        case RestoreContainer(name, kept):
+            return f"container {kept}, which is to be {name} again"
         case ForgetNode(name):
             return f"node {name} in its cluster"
         case RestoreFiles(container):

@@ -7,7 +7,8 @@ from cyclopts import Parameter
 from k3dasync.commands._clusters import TimeoutFlag
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 from k3dasync.commands._node_flags import DEFAULT_FLAGS, NodeFlags, WaitNodesFlag, waits
-from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, columns, print_list, structured
+from k3dasync.commands._node_rows import node_table
+from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, print_list, structured
 from k3dasync.invalid import ConflictingFlags, MissingValue
 from k3dasync.spec import DEFAULT_TIMEOUT, parse_duration
 
@@ -29,20 +30,13 @@ def list_nodes(
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """List nodes of all clusters, load balancers and registries among them."""
-    from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, Role
     from k3dasync.operations import listing
 
     async def ask(engine: "EngineReader", how: str) -> str:
         nodes = await listing.list_nodes(engine, names)
         if how != "table":
             return structured(await listing.describe_nodes(engine, nodes), how)
-        rows = [] if no_headers else [["NAME", "ROLE", "CLUSTER", "STATUS"]]
-        for node in nodes:
-            role = node.labels.get(LABEL_ROLE, "").replace("noRole", "")
-            # k3d's own intention; its registries always have the label, and an empty cell.
-            cluster = node.labels.get(LABEL_CLUSTER) or "*" * (role == Role.REGISTRY)
-            rows.append([node.name, role, cluster, str(node.status)])
-        return columns(rows)
+        return node_table(nodes, no_headers=no_headers)
 
     print_list(output, runtime, ask)
 

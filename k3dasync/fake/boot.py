@@ -11,9 +11,10 @@ from k3dasync.fake.claims import listen
 from k3dasync.fake.datastore import NOT_READY, Datastore
 from k3dasync.fake.faults import NodeTrouble, Stage
 from k3dasync.fake.latency import Cost
+from k3dasync.fake.log import EPOCH
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Exit
-from k3dasync.fake.state import EPOCH, Container, Service
+from k3dasync.fake.state import Container, Service
 from k3dasync.images import K3S_VERSION
 
 NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 - a path

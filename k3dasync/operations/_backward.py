@@ -18,6 +18,7 @@ from k3dasync.errors import K3dAsyncError, NotFound
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
+from k3dasync.operations._put_back import put_back
 from k3dasync.operations._take_out import take_out
 from k3dasync.retrying import on_retry
 from k3dasync.runtime import File, Runtime, Status
@@ -30,6 +31,7 @@ from k3dasync.undo import (
     RemoveKubeconfigEntries,
     RemoveNetwork,
     RemoveVolume,
+    RestoreContainer,
     RestoreFile,
     RestoreFiles,
     Undo,
@@ -39,7 +41,13 @@ from k3dasync.undo import (
 UNDO_SECONDS = 60.0
 """For one removal. The engine kills a container and frees its mounts in 0.2 s alone and in 5 s
 among 14 on two cores; ten times that is an engine that hangs."""
-UNLABELLED = (RemoveKubeconfigEntries, DisconnectContainer, ForgetNode, RestoreFiles)
+UNLABELLED = (
+    RemoveKubeconfigEntries,
+    DisconnectContainer,
+    RestoreContainer,
+    ForgetNode,
+    RestoreFiles,
+)
 """What is changed in things that stay."""
 ASK_SECONDS = 10.0
 """For asking the engine what is there: three listings, of milliseconds each."""
@@ -122,6 +130,8 @@ async def _apply(task: PlannedTask, backend: Backend, labels: Mapping[str, str])
             kubeconfig.remove_from(path, cluster, previous)
         case DisconnectContainer(container, network):
             await runtime.disconnect_network(container, network, labels)
+        case RestoreContainer():
+            await put_back(task.undo, runtime, labels[LABEL_RUN])
         case ForgetNode():
             await take_out(task.undo, backend, labels)
         case RestoreFiles(container, files, signal):

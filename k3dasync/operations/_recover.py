@@ -1,6 +1,6 @@
 """Finishing what an earlier run could not: it was killed, or its rollback was not complete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -9,13 +9,17 @@ from k3dasync import events
 from k3dasync.backend import Backend
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
-from k3dasync.journal import Journal, PastRun, past_runs
+from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
 from k3dasync.undo import ForgetNode, RemoveKubeconfigEntries, RestoreFiles, leftovers
 
 _OF_CLUSTER = (ForgetNode, RestoreFiles)
 """What is undone in a cluster that is there; containers go by themselves, too."""
+
+CHANGES = frozenset({"edit"})
+"""Operations that change clusters which are there: what they did can be taken back, and it stays a
+cluster. Who only starts or stops one does that first, and leaves a create that was cut alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,9 @@ class Recovered:
 
 
 def rollback_command(cluster: str) -> str:
-    """Return the command that finishes the job by hand."""
-    return f"k3dasync rollback {cluster}"
+    """Return the command that finishes the job by hand; of a registry's logs too."""
+    kind, name = thing_of(cluster)
+    return f"k3dasync registry delete {name}" if kind == "registry" else f"k3dasync rollback {name}"
 
 
 async def recover(
@@ -39,6 +44,7 @@ async def recover(
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
     needs_files: bool = False,
+    operations: Collection[str] = (),
     lives_on: bool = True,
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
@@ -46,8 +52,8 @@ async def recover(
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
     With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
     that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
-    must not keep a cluster's name from being used. The cluster need not be told of nodes that go
-    unless it *lives on*: it may not run.
+    must not keep a cluster's name from being used. With *operations* only those are taken back.
+    The cluster need not be told of nodes that go unless it *lives on*: it may not run.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -58,8 +64,15 @@ async def recover(
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
+        if operations and past.started.operation not in operations:
+            continue
         left = await _take_back(
-            past, backend=backend, sinks=sinks, needs_files=needs_files, lives_on=lives_on
+            cluster,
+            past,
+            backend=backend,
+            sinks=sinks,
+            needs_files=needs_files,
+            lives_on=lives_on,
         )
         entries += left
         finished.append(past)
@@ -67,6 +80,7 @@ async def recover(
 
 
 async def _take_back(
+    place: str,
     past: PastRun,
     *,
     backend: Backend,
@@ -116,7 +130,7 @@ async def _take_back(
     finally:
         log.close()
     if left:
-        raise RollbackIncomplete(left, rollback_command(started.cluster or ""))
+        raise RollbackIncomplete(left, rollback_command(place))
     return entries
 
 

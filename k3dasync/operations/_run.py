@@ -71,11 +71,13 @@ class Run:
         k3s: str,
         sinks: Sequence[EventSink],
         is_rehearsal: bool = False,
+        place: str | None = None,
     ) -> None:
+        """Prepare a run about *cluster*; *place* is where its log is, if that is elsewhere."""
         self.id, self.cluster = id, cluster
         self._operation, self._facts, self._k3s = operation, facts, k3s
         self._memory = _Memory()
-        self._journal = None if is_rehearsal else Journal.for_run(cluster, id)
+        self._journal = None if is_rehearsal else Journal.for_run(place or cluster, id)
         self._has_started = False
         self.emitter = Emitter(
             run=id,

@@ -58,7 +58,7 @@ def kubeconfig_target(spec: ClusterSpec, backend: Backend) -> kubeconfig.Target 
     """Return the file to merge into; raises KubeconfigError now rather than after minutes."""
     if not spec.kubeconfig_update_default or backend.is_rehearsal:
         return None
-    return kubeconfig.target(switch=spec.kubeconfig_switch_context)
+    return kubeconfig.target(spec.name, switch=spec.kubeconfig_switch_context)
 
 
 async def _with_version(spec: ClusterSpec) -> ClusterSpec:

@@ -55,6 +55,8 @@ def resource(task: TaskId, cluster: str | None) -> Resource:
         case "image":
             path = id.partition("@")[0].rpartition("/")[2]
             return Resource(kind, id, path, path.partition(":")[0])
+        case "build":
+            return Resource(kind, id, f"{id.rpartition('/')[2]} built", kind)
         case "export":
             return Resource(kind, id, f"from {id.rpartition('/')[2]}", "source")
         case "network" | "volume":
