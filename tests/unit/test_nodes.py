@@ -48,7 +48,7 @@ from k3dasync.operations.start import StartOptions, start
 from k3dasync.operations.stop import stop_clusters
 from k3dasync.quorum import why_not
 from k3dasync.resolve import NodeSpec
-from k3dasync.runtime import Status
+from k3dasync.runtime import ContainerSpec, Status
 from k3dasync.spec import ClusterSpec, read
 from k3dasync.spec import Datastore as OutsideDatastore
 from tests.laws import Keeper, assert_laws
@@ -707,3 +707,18 @@ def test_lists_are_split_at_commas_as_k3d_does_it() -> None:
     assert ("--kubelet-arg=a=1,b=2",) == spec.arguments
     assert 2**30 == spec.memory
     assert ("k3d-x-0",) == flags.names("x")
+
+
+async def test_registries_by_themselves_are_nodes_too() -> None:
+    """Stopped, started and deleted by their names, under their own lock."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        runtime.add_foreign_network("net")
+        labels = {"app": "k3d", LABEL_ROLE: "registry", LABEL_CLUSTER: ""}
+        runtime.add_image("registry:2")
+        spec = ContainerSpec(name="k3d-reg", image="registry:2", network="net", labels=labels)
+        await runtime.create_container(spec)
+        assert ["k3d-reg"] == (await start_nodes(["reg"], NodeOptions(), backend=backend)).done
+        assert ["k3d-reg"] == (await stop_nodes(["reg"], backend=backend)).done
+        assert ("k3d-reg",) == (await delete_nodes(["reg"], backend=backend)).deleted
+        assert [] == list(await runtime.containers())
