@@ -34,8 +34,12 @@ class DockerCommand:
         self._environ = environment(environ, resolve(environ, home))
 
     async def build(self, request: BuildRequest) -> None:
-        command = [self._program, *await self._verb(request), *flags(request)]
-        code, words = await _run(command, self._environ, reads_stdin=request.reads_stdin)
+        try:
+            command = [self._program, *await self._verb(request), *flags(request)]
+            code, words = await _run(command, self._environ, reads_stdin=request.reads_stdin)
+        except OSError as error:  # a program for another machine, too long a command line
+            said = f"cannot run {self._program}: {error.strerror or error}"
+            raise BuildFailed(request.tags, said) from error
         if code:
             said = words or f"docker build ended with code {code}, its words are above"
             raise BuildFailed(request.tags, said)

@@ -4,7 +4,7 @@ Only when nothing of the forward walk runs any more; users before what they use;
 that lacks the run's label; always shielded, always with a deadline.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,10 +19,10 @@ from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
 from k3dasync.operations._put_back import put_back
+from k3dasync.operations._take_out import take_out
 from k3dasync.retrying import on_retry
 from k3dasync.runtime import File, Runtime, Status
 from k3dasync.scheduler import walk
-from k3dasync.tasks.leave import forget, leave_etcd
 from k3dasync.undo import (
     DisconnectContainer,
     ForgetNode,
@@ -105,8 +105,10 @@ async def take_back(
     with anyio.CancelScope(shield=True):
         report = await walk(graph, visit, keep_going=True)
         unseen = [graph[id].task.undo for id in (*report.failed, *report.skipped)]
+        # A server that etcd could not let go stays: without it there might be no quorum.
+        spared = {undo.name for undo in unseen if isinstance(undo, ForgetNode) and undo.is_server}
         try:
-            await _sweep(runtime, labels, [task.undo for task in pending.values()])
+            await _sweep(runtime, labels, [task.undo for task in pending.values()], spared)
             with anyio.fail_after(ASK_SECONDS):
                 left = await remaining(runtime, labels)
         except (K3dAsyncError, TimeoutError):
@@ -131,37 +133,11 @@ async def _apply(task: PlannedTask, backend: Backend, labels: Mapping[str, str])
         case RestoreContainer():
             await put_back(task.undo, runtime, labels[LABEL_RUN])
         case ForgetNode():
-            await _take_out(task.undo, backend, labels)
+            await take_out(task.undo, backend, labels)
         case RestoreFiles(container, files, signal):
             await _restore(container, files, signal, runtime)
         case Nothing():
             pass
-
-
-async def _take_out(undo: ForgetNode, backend: Backend, labels: Mapping[str, str]) -> None:
-    """Take a new node out of a cluster that lives on.
-
-    Its member goes before its container, as of two members none can go when one is dead; and after
-    it, as it may have joined in between.
-    """
-    runtime, name = backend.runtime, undo.name
-    try:
-        if undo.is_server:
-            await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
-    finally:
-        await runtime.remove_container(name, labels)
-    if undo.is_server:
-        await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
-    await forget(
-        name,
-        undo.servers,
-        host=undo.host,
-        port=undo.port,
-        runtime=runtime,
-        kubernetes=backend.kubernetes,
-    )
-    if undo.is_server:  # what was on its way when its container went
-        await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
 
 
 async def _restore(
@@ -177,13 +153,16 @@ async def _restore(
         await runtime.signal_container(container, signal)
 
 
-async def _sweep(runtime: Runtime, labels: Mapping[str, str], undone: Sequence[Undo]) -> None:
+async def _sweep(
+    runtime: Runtime, labels: Mapping[str, str], undone: Sequence[Undo], spared: Collection[str]
+) -> None:
     """Remove what carries the run's label all the same, containers before what they use.
 
     A call cut by the death of its process can take effect after the undo has looked.
     """
     with anyio.fail_after(ASK_SECONDS):
-        containers = await runtime.containers(labels)
+        found = await runtime.containers(labels)
+    containers = [one for one in found if one.name not in spared]
     await gather(partial(_try, runtime.remove_container, one.name, labels) for one in containers)
     for one in undone:
         if isinstance(one, DisconnectContainer):

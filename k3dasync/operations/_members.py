@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from k3dasync import nginx
 from k3dasync.backend import Backend
-from k3dasync.cluster import APP, LABEL_RUN, Cluster, Node, k3s_version
+from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, Cluster, Node, k3s_version
 from k3dasync.errors import EngineError
+from k3dasync.journal import place_of, thing_of
 from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._recall import is_ours, recall
 from k3dasync.operations.start import balancer_values
-from k3dasync.runtime import ContainerDetail, EngineReader, Status
+from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import SILENT, Context
 from k3dasync.tasks.leave import Stayers
@@ -22,6 +24,13 @@ from k3dasync.watch import ClusterWatch
 _FALSE = frozenset({"", "0", "false"})
 _INIT, _URL = "K3S_CLUSTER_INIT", "K3S_URL"
 CLUSTER_INIT = "--cluster-init"
+
+
+class Named(TypedDict):
+    """Arguments of a run."""
+
+    cluster: str | None
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +151,14 @@ def quiet_context(cluster: Cluster | None, backend: Backend) -> Context:
         watch=watch,
         report=SILENT,
     )
+
+
+def place_of_node(node: ContainerState) -> str:
+    """Return where locks and logs about a node are: its cluster's, or a registry's own."""
+    return node.labels.get(LABEL_CLUSTER) or place_of("registry", node.name)
+
+
+def about(place: str) -> Named:
+    """Return what a run about the things of that place says it is about."""
+    kind, _ = thing_of(place)
+    return {"cluster": place if kind == "cluster" else None, "place": place}

@@ -12,9 +12,15 @@ from k3dasync.events import Emitter, EventSink
 from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
-from k3dasync.undo import ForgetNode, RemoveKubeconfigEntries, RestoreFiles, leftovers
+from k3dasync.undo import (
+    ForgetNode,
+    RemoveKubeconfigEntries,
+    RestoreContainer,
+    RestoreFiles,
+    leftovers,
+)
 
-_OF_CLUSTER = (ForgetNode, RestoreFiles)
+_OF_CLUSTER = (ForgetNode, RestoreContainer, RestoreFiles)
 """What is undone in a cluster that is there; containers go by themselves, too."""
 
 CHANGES = frozenset({"edit"})

@@ -36,7 +36,7 @@ class GrowOptions:
 
     waits: bool = True
     seconds: float | None = None
-    operation: str = "node create"
+    operation: str = "node-create"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from k3dasync.backend import Backend
-from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_ROLE, Cluster, Node, Role
+from k3dasync.cluster import APP, LABEL_ROLE, Cluster, Node, Role
 from k3dasync.errors import ClusterNotFound, K3dAsyncError, RollbackIncomplete
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.member_errors import NodeNeeded, NothingToAsk
-from k3dasync.operations._members import Members, members_of, quiet_context
+from k3dasync.operations._members import (
+    Members,
+    about,
+    members_of,
+    place_of_node,
+    quiet_context,
+)
 from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recover import recover
 from k3dasync.operations._run import Run, Stop, new_run_id
@@ -35,7 +41,7 @@ class NodesDeleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving:
-    """Nodes of one cluster that are to go: its name, empty for what is of none.
+    """Nodes of one cluster that are to go: its name, or the place of a registry of none.
 
     *forced*: although the cluster may not live on. *whole*: all of them go, everywhere.
     """
@@ -44,7 +50,7 @@ class Leaving:
     names: tuple[str, ...]
     forced: bool = False
     whole: bool = False
-    operation: str = "node delete"
+    operation: str = "node-delete"
 
 
 async def delete_nodes(
@@ -100,12 +106,12 @@ async def _delete(
     facts = await backend.runtime.facts()
     groups: dict[str, list[str]] = {}
     for one in chosen:
-        groups.setdefault(one.labels.get(LABEL_CLUSTER, ""), []).append(one.name)
+        groups.setdefault(place_of_node(one), []).append(one.name)
 
     async def delete_some(cluster: str) -> bool:
         leaving = Leaving(cluster=cluster, names=tuple(groups[cluster]), forced=forced, whole=whole)
         with cluster_lock(cluster, facts.id):
-            if cluster and not whole:
+            if not whole:
                 await recover(cluster, backend=backend, facts=facts, also_kept=False)
             await delete_locked(leaving, backend=backend, facts=facts, sinks=sinks)
         return True
@@ -129,7 +135,7 @@ async def delete_locked(
     run = Run(
         id=run_id,
         operation=leaving.operation,
-        cluster=leaving.cluster or None,
+        **about(leaving.cluster),
         facts=facts,
         k3s=members.k3s if members else "",
         sinks=sinks,
@@ -143,7 +149,7 @@ async def delete_locked(
 
 async def _members(leaving: Leaving, backend: Backend, run: str) -> Members | None:
     """Return the cluster that lives on; None if there is none that could be told."""
-    if leaving.whole or not leaving.cluster:
+    if leaving.whole:
         return None
     try:
         members = await members_of(backend.runtime, leaving.cluster, run=run)

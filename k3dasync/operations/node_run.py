@@ -4,16 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k3dasync.backend import Backend
-from k3dasync.cluster import LABEL_CLUSTER, Node, Role
+from k3dasync.cluster import Node, Role
 from k3dasync.errors import ClusterNotFound, K3dAsyncError
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import NotHalted
 from k3dasync.operations._inspect import inspect_present
-from k3dasync.operations._members import Members, members_of, quiet_context
+from k3dasync.operations._members import Members, about, members_of, place_of_node, quiet_context
 from k3dasync.operations._one_way import OneWay, first_failure
 from k3dasync.operations._recall import container_spec
+from k3dasync.operations._recover import CHANGES, recover
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import Ends, each, merged
 from k3dasync.operations.listing import list_nodes
@@ -93,10 +94,13 @@ async def _by_cluster(
     """Do the same to the nodes of each cluster, its lock held; what is of none is one more."""
     groups: dict[str, list[ContainerState]] = {}
     for one in await list_nodes(backend.runtime, names):
-        groups.setdefault(one.labels.get(LABEL_CLUSTER, ""), []).append(one)
+        groups.setdefault(place_of_node(one), []).append(one)
 
     async def one_cluster(cluster: str) -> bool:
         with cluster_lock(cluster, facts.id):
+            await recover(
+                cluster, backend=backend, facts=facts, also_kept=False, operations=CHANGES
+            )
             return await act(cluster, groups[cluster])
 
     ends = await each(tuple(groups), one_cluster, stop=stop or Stop(), undone=undone)
@@ -140,7 +144,7 @@ class _Some:
             waiting=waiting,
             rebalance=_let_in(nodes, members) if waiting else None,
         )
-        await self._walk("node start", graph, members, run_id, seconds=options.seconds, told=told)
+        await self._walk("node-start", graph, members, run_id, seconds=options.seconds, told=told)
 
     async def stop(self) -> bool:
         run_id = new_run_id()
@@ -159,9 +163,9 @@ class _Some:
                 return None
             why = [f"{id.partition(':')[2]}: {error}" for id, error in report.failed.items()]
             why += [f"{id.partition(':')[2]} still runs" for id in report.skipped]
-            return NotHalted(self.cluster or "of registries", why)
+            return NotHalted(self.cluster, why)
 
-        await self._walk("node stop", graph, members, run_id, judge=judge)
+        await self._walk("node-stop", graph, members, run_id, judge=judge)
         return True
 
     async def _members(self, run: str) -> Members | None:
@@ -192,7 +196,7 @@ class _Some:
         run = Run(
             id=run_id,
             operation=operation,
-            cluster=self.cluster or None,
+            **about(self.cluster),
             facts=self.facts,
             k3s=members.k3s if members else "",
             sinks=self.sinks,
@@ -205,7 +209,7 @@ class _Some:
                 seconds=seconds,
                 keep_going=judge is not first_failure,
                 judge=judge,
-                beside=watch.follow if watch and operation == "node start" else None,
+                beside=watch.follow if watch and operation == "node-start" else None,
                 told=told,
             ).perform(run)
         finally:

@@ -5,7 +5,7 @@ Node object goes last, as a kubelet that runs would make it anew.
 """
 
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -179,17 +179,22 @@ async def leave_etcd(
     node: str,
     *,
     may_be_new: bool = False,
+    seconds: float = ETCD_SECONDS,
+    before: Callable[[], Awaitable[None]] | None = None,
     report: TaskReport = SILENT,
 ) -> None:
     """Take a node's member out of etcd, if there is etcd and it is one; asked of these servers.
 
-    One that *may be new* may be a learner that has no name yet: nobody else is joining.
+    One that *may be new* may be a learner that has no name yet: nobody else is joining. *before* is
+    called before each try.
 
     Raises EtcdRefused with etcd's words if it does not let it go in time.
     """
     refusal = EtcdRefused(f"no server can be asked to take {node} out of etcd")
-    with anyio.move_on_after(ETCD_SECONDS):
+    with anyio.move_on_after(seconds):
         while True:
+            if before is not None:
+                await before()
             for server in servers:
                 try:
                     async with connect(server) as etcd:

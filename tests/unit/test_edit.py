@@ -19,6 +19,7 @@ from k3dasync.errors import (
     InvalidPort,
     NotFound,
     PortTaken,
+    RollbackIncomplete,
     TaskFailed,
 )
 from k3dasync.fake import Call, Fail, FakeRuntime, Fault, Faults, Hang, Kill, Latency, backend_of
@@ -27,6 +28,7 @@ from k3dasync.life_errors import BalancerFailed, NoLoadBalancer, NotEditable
 from k3dasync.operations._edits import Changes
 from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
+from k3dasync.operations.delete import delete
 from k3dasync.operations.edit import Outcome, configuration, edit, edit_node
 from k3dasync.operations.start import StartOptions, start
 from k3dasync.operations.stop import stop_clusters
@@ -316,6 +318,21 @@ async def test_a_killed_edit_is_taken_back_by_a_stop_and_a_start_too() -> None:
         await start(["dev"], StartOptions(seconds=300), backend=backend)
         assert before.state.id == (await balancer(runtime)).state.id
         assert await answers(backend, runtime)
+
+
+async def test_a_cluster_whose_load_balancer_cannot_be_put_back_can_be_deleted() -> None:
+    """Everything that has the cluster's labels goes; but a start of it says what is left."""
+    async with world() as (runtime, backend):
+        runtime.faults.orders = (Fault(trouble=Kill(), verb="start_container"),)
+        with pytest.raises(BaseException):  # noqa: B017 - in a group or not: the process died
+            await edit("dev", added("25081:81"), backend=backend)
+        runtime.faults.revive()
+        error = EngineError("rename", f"container {BALANCER}", "no")
+        runtime.faults.orders = (Fault(trouble=Fail(error), verb="rename_container", times=99),)
+        with pytest.raises(RollbackIncomplete, match=f"which is to be {BALANCER} again"):
+            await start(["dev"], StartOptions(seconds=300), backend=backend)
+        assert ("dev",) == (await delete(["dev"], backend=backend)).deleted
+        assert runtime.is_empty()
 
 
 @virtual_time

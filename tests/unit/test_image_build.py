@@ -314,6 +314,18 @@ async def test_a_builder_without_words_is_told_by_its_code(
         await docker('[ "$1" = build ] && exit 7; exit 1').build(REQUEST)
 
 
+async def test_a_command_that_cannot_be_run_is_named(
+    docker: Callable[..., DockerCommand], tmp_path: Path
+) -> None:
+    """One for another machine, say."""
+    command = docker("")
+    (tmp_path / "bin" / "docker").write_bytes(b"\x7fELF of another kind")
+    with pytest.raises(
+        BuildFailed, match=r"cannot build app:dev: cannot run .*/docker: Exec format"
+    ):
+        await command.build(REQUEST)
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_builder_that_is_cut_is_told_to_end(
     docker: Callable[..., DockerCommand], tmp_path: Path

@@ -18,6 +18,7 @@ from k3dasync.errors import (
     SpecError,
     TaskFailed,
 )
+from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import (
     Fail,
     FakeRuntime,
@@ -47,7 +48,7 @@ from k3dasync.operations.start import StartOptions, start
 from k3dasync.operations.stop import stop_clusters
 from k3dasync.quorum import why_not
 from k3dasync.resolve import NodeSpec
-from k3dasync.runtime import Status
+from k3dasync.runtime import ContainerSpec, Status
 from k3dasync.spec import ClusterSpec, read
 from k3dasync.spec import Datastore as OutsideDatastore
 from tests.laws import Keeper, assert_laws
@@ -234,6 +235,23 @@ async def test_the_only_server_survives_a_failed_second_one() -> None:
 
         assert ["k3d-dev-server-0"] == members(store)
         assert store.has_quorum
+
+
+@virtual_time
+async def test_a_server_that_etcd_cannot_let_go_stays() -> None:
+    """Without it there would be no quorum: what is left is named, and rollback tries once more."""
+    cluster_init = read("--k3s-arg", filtered.parse, "--cluster-init@server:0")
+    refusal = Fault(trouble=Fail(EtcdRefused("no")), verb="remove_member", times=10**6)
+    faults = Faults((NodeFault(node="k3d-more-0", stage=Stage.READY), refusal))
+    async with FakeRuntime(faults=faults) as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", k3s_args=(cluster_init,)), backend=backend)
+        with pytest.raises(RollbackIncomplete, match="container k3d-more-0, node k3d-more-0"):
+            await create_nodes("dev", ["k3d-more-0"], SERVERS, WITHIN, backend=backend)
+        faults.orders = ()
+        await rollback("dev", backend=backend)
+        assert ["k3d-dev-server-0"] == members(store_of(runtime))
+        assert "k3d-more-0" not in [one.name for one in await runtime.containers()]
 
 
 @virtual_time
@@ -689,3 +707,18 @@ def test_lists_are_split_at_commas_as_k3d_does_it() -> None:
     assert ("--kubelet-arg=a=1,b=2",) == spec.arguments
     assert 2**30 == spec.memory
     assert ("k3d-x-0",) == flags.names("x")
+
+
+async def test_registries_by_themselves_are_nodes_too() -> None:
+    """Stopped, started and deleted by their names, under their own lock."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        runtime.add_foreign_network("net")
+        labels = {"app": "k3d", LABEL_ROLE: "registry", LABEL_CLUSTER: ""}
+        runtime.add_image("registry:2")
+        spec = ContainerSpec(name="k3d-reg", image="registry:2", network="net", labels=labels)
+        await runtime.create_container(spec)
+        assert ["k3d-reg"] == (await start_nodes(["reg"], NodeOptions(), backend=backend)).done
+        assert ["k3d-reg"] == (await stop_nodes(["reg"], backend=backend)).done
+        assert ("k3d-reg",) == (await delete_nodes(["reg"], backend=backend)).deleted
+        assert [] == list(await runtime.containers())
