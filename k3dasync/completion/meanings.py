@@ -33,6 +33,7 @@ _COMPONENTS = ("k3s", "k3d", "k3d-proxy", "k3d-tools")
 VALUES: dict[str, Kind] = {
     "--cluster": "cluster",
     "--node": "node",
+    "--network": "network",
     "--registry-use": "registry",
 }
 """What flags name."""
@@ -40,7 +41,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "--wait": tuple(WaitLevel),
     "--runtime": ("docker", "fake"),
     "--mode": ("auto", "direct", "tools-node"),
-    "--role": ("server", "agent"),
 }
 """What flags take that take certain words."""
 _TABLE = ("table", "json", "yaml")
