@@ -9,9 +9,9 @@ from benchmarks.options import Options, Shape, Unavailable, conditions
 from benchmarks.table import Report, as_json, as_markdown, as_text
 
 USUAL = ("scheduler", "makespan", "startup", "engine")
-NAMES = (*USUAL, "joins", "members", "limits")
+NAMES = (*USUAL, "life", "import", "joins", "members", "limits")
 """Those which are not usual take minutes and answer one question, which was answered: see
-docs/joins.md and docs/limits.md."""
+docs/joins.md, docs/limits.md and docs/images.md."""
 WRITERS = {"text": as_text, "json": as_json, "markdown": as_markdown}
 NO_ENGINE = 69
 

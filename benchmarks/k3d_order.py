@@ -33,6 +33,8 @@ SERVING, CONTAINERD_AFTER = "Waiting for API server to become available", 1.1
 POLL = 0.02
 """Between two looks at a log. k3d follows the log; on a real engine a look costs 2 ms."""
 TAIL = 200
+WHOLE = 100_000
+"""More lines than a stand-in writes."""
 HOSTS = "/etc/hosts"
 
 
@@ -94,6 +96,21 @@ async def _start(backend: Backend, node: Node, line: str) -> None:
         if any(line in text for text in log):
             return
         await anyio.sleep(POLL)
+
+
+async def start_again(backend: Backend, node: Node, line: str) -> None:
+    """Start a container that has run before, and wait for a line as often again as it was there."""
+    before = await _count(backend, node, line)
+    await backend.runtime.start_container(node.name)
+    while True:
+        if await _count(backend, node, line) > before:
+            return
+        await anyio.sleep(POLL)
+
+
+async def _count(backend: Backend, node: Node, line: str) -> int:
+    log = await backend.runtime.logs(node.name, tail=WHOLE)
+    return sum(line in text for text in log)
 
 
 async def _edit_hosts(backend: Backend, nodes: Sequence[Node], pauses: Pauses) -> None:

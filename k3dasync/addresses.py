@@ -9,6 +9,7 @@ import ipaddress
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from k3dasync.invalid import InvalidNetwork, InvalidSetting, InvalidSubnet
 
@@ -146,11 +147,46 @@ def node_addresses(subnet: str, count: int) -> tuple[str, ...]:
 
     Raises SpecError if the subnet is too small.
     """
-    network = ipaddress.IPv4Network(subnet)
-    room = network.num_addresses // 2 - 2
+    room = ipaddress.IPv4Network(subnet).num_addresses // 2 - 2
     if count > room:
         raise InvalidSubnet(f"subnet {subnet} has room for {room} nodes, {count} are asked for")
-    return tuple(str(network[2 + index]) for index in range(count))
+    return tuple(islice(fixed_addresses(subnet), count))
+
+
+def fixed_addresses(subnet: str) -> Iterator[str]:
+    """Yield the addresses of the lower half, after the gateway."""
+    network = ipaddress.IPv4Network(subnet)
+    for index in range(2, network.num_addresses // 2):
+        yield str(network[index])
+
+
+def addresses_of_own(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:
+    """Return free addresses of the lower half of a network that is laid out by us.
+
+    Raises SpecError if there are too few.
+    """
+    free = (one for one in fixed_addresses(subnet) if one not in taken)
+    found = tuple(islice(free, count))
+    if len(found) < count:
+        raise InvalidNetwork(
+            f"network {subnet} has {len(found)} fixed addresses left, {count} are needed"
+        )
+    return found
+
+
+def free_node_addresses(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:
+    """Return that many addresses of the lower half, after the gateway, that nobody has.
+
+    Raises SpecError if there are too few.
+    """
+    network = ipaddress.IPv4Network(subnet)
+    free = (str(network[index]) for index in range(2, network.num_addresses // 2))
+    found = [address for address in free if address not in taken]
+    if len(found) < count:
+        raise InvalidSubnet(
+            f"subnet {subnet} has room for {len(found)} more nodes, {count} are asked for"
+        )
+    return tuple(found[:count])
 
 
 def addresses_of_foreign(subnet: str, count: int, taken: Collection[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from k3dasync.etcd import EtcdConnect
 from k3dasync.host import LookAtHost
 from k3dasync.invalid import InvalidRuntime
 from k3dasync.kubernetes import KubernetesConnect
+from k3dasync.registry_probe import RegistryAnswers, answers
 from k3dasync.runtime import EngineReader, Runtime
 
 DEFAULT = "docker"
@@ -22,6 +23,7 @@ class Backend:
 
     A rehearsal's clusters end with its process: nothing of them goes into the user's files.
     `look` looks at the engine's host, if the engine's facts say that it is this machine.
+    `registry_answers` asks the registries that are published there.
     """
 
     runtime: Runtime
@@ -29,6 +31,7 @@ class Backend:
     etcd: EtcdConnect
     is_rehearsal: bool = False
     look: LookAtHost | None = None
+    registry_answers: RegistryAnswers = answers
 
 
 OpenBackend = Callable[[], AbstractAsyncContextManager[Backend]]

@@ -25,6 +25,14 @@ _COMMANDS = {
     "restart": "Stop clusters and start them again.",
     "pause": "Freeze clusters where they are.",
     "resume": "Let paused clusters go on.",
+    "scale": "Give a cluster as many nodes as are asked for.",
+}
+_NODE = {
+    "list": (("ls", "get"), "List nodes of all clusters."),
+    "create": ((), "Add nodes to a cluster."),
+    "delete": ((), "Delete nodes."),
+    "start": ((), "Start stopped nodes."),
+    "stop": ((), "Stop nodes."),
 }
 _CLUSTER_ALIASES = {"delete": ("del", "rm"), "list": ("ls", "get")}
 _PATHS = {
@@ -35,11 +43,35 @@ _PATHS = {
     },
 }
 
+_ACCESS = {
+    "logs": "Print the logs of a cluster's nodes as one.",
+    "export-logs": "Pack what a bug report needs, without secrets.",
+    "kubectl": "Run kubectl on a cluster.",
+    "shell": "Open a shell whose kubectl uses a cluster.",
+}
+"""What looks into a cluster or uses it."""
+
 _CONFIG: dict[str, tuple[tuple[str, ...], str]] = {
     "init": (("create",), "Write a config file to start from."),
     "view": (("show",), "Print what a create would be asked for."),
     "migrate": (("update",), "Write a config file in the newest format."),
     "schema": ((), "Print the JSON Schema of config files."),
+}
+
+_REGISTRY: dict[str, tuple[tuple[str, ...], str]] = {
+    "create": ((), "Create a registry by itself."),
+    "delete": (("del", "rm"), "Delete registries."),
+    "list": (("ls", "get"), "List registries."),
+    "start": ((), "Start registries."),
+    "stop": ((), "Stop registries."),
+    "connect": ((), "Let clusters use registries."),
+    "disconnect": ((), "Let clusters use registries no more."),
+}
+
+_EXTERNAL: dict[str, tuple[tuple[str, ...], str]] = {
+    "create": ((), "Create a {} for several clusters."),
+    "delete": (("del", "rm"), "Delete {}s that were created so."),
+    "list": (("ls", "get"), "List {}s that were created so."),
 }
 
 _ABOUT = """k3s clusters in Docker containers, created concurrently.
@@ -57,10 +89,12 @@ def build() -> App:
         app.command(path, name=word, help=help)
         _command(cluster, path, word, _CLUSTER_ALIASES.get(word, ()), help)
     app.command(cluster)
-    node = _app("node", "List nodes.")
-    path = "k3dasync.commands.node:list_nodes"
-    _command(node, path, "list", ("ls", "get"), "List nodes of all clusters.")
+    node = _app("node", "Work with single nodes.")
+    for word, (also, help) in _NODE.items():
+        path = f"k3dasync.commands.node:{'list_nodes' if word == 'list' else word}"
+        _command(node, path, word, also, help)
     app.command(node)
+    _add_edit(app, cluster, node)
     _add_image(app)
     plan = _app("plan", "Print what a command would do.")
     plan.command("k3dasync.commands.plan:plan_create", name="create", help="Plan a create.")
@@ -73,6 +107,8 @@ def build() -> App:
         path = f"k3dasync.commands.kubeconfig:{word}"
         _command(kubeconfig, path, word, alias, help)
     app.command(kubeconfig)
+    _add_registry(app)
+    _add_external(app)
     config = _app("config", "Work with config files.")
     for word, (also, help) in _CONFIG.items():
         _command(config, f"k3dasync.commands.config:{word}", word, also, help)
@@ -81,6 +117,11 @@ def build() -> App:
         "k3dasync.commands.rollback:rollback",
         name="rollback",
         help="Take back what a killed run left.",
+    )
+    app.command(
+        "k3dasync.commands.prune:prune",
+        name="prune",
+        help="Remove what belongs to no cluster, and clusters whose time is over.",
     )
     app.command(
         "k3dasync.commands.doctor:doctor",
@@ -92,22 +133,95 @@ def build() -> App:
         name="completion",
         help="Print what makes a shell complete command lines.",
     )
-    app.command("k3dasync.commands.version:version", name="version", help="Print versions.")
+    _add_access(app, cluster, kubeconfig)
     return app
 
 
-def _add_image(app: App) -> None:
-    """Add `image import`, and the two spellings it had before."""
-    path, help = "k3dasync.commands.image:import_images", "Import images into clusters."
-    for name, word, aliases in (
-        ("image", "import", ("load",)),
-        ("images", "import", ("load",)),
-        ("tools", "import-images", ()),
-    ):
-        group = _app(name, help)
-        group.show = name == "image"
-        _command(group, path, word, aliases, help)
+def _add_edit(app: App, cluster: App, node: App) -> None:
+    """Add what changes and shows load balancers."""
+    path, help = "k3dasync.commands.edit:cluster", "Change what a cluster publishes."
+    _command(app, path, "edit", ("update",), help)
+    _command(cluster, path, "edit", ("update",), help)
+    path = "k3dasync.commands.edit:node"
+    _command(node, path, "edit", ("update",), "Change what a load balancer publishes.")
+    debug = _app("debug", "Look into clusters, as k3d says it.")
+    debug.show = False
+    for name in ("loadbalancer", "lb"):
+        group = _app(name, "Look into load balancers.")
+        path = "k3dasync.commands.debug:get_config"
+        group.command(path, name="get-config", help="Print what one forwards.")
+        debug.command(group)
+    app.command(debug)
+
+
+def _add_access(app: App, cluster: App, kubeconfig: App) -> None:
+    """Add what looks into clusters or uses them."""
+    from k3dasync.commands.version import version as print_versions
+
+    for name, help in _ACCESS.items():
+        word = name.replace("-", "_")
+        app.command(f"k3dasync.commands.{word}:{word}", name=name, help=help)
+    has_debug = "debug" in app
+    debug = app["debug"] if has_debug else _app("debug", "Look into clusters, as k3d says it.")
+    for group in (cluster, debug):
+        path = "k3dasync.commands.export_logs:export_logs"
+        group.command(path, name="export-logs", help=_ACCESS["export-logs"])
+    debug.show = False
+    if not has_debug:
+        app.command(debug)
+    path = "k3dasync.commands.kubeconfig:remove"
+    _command(kubeconfig, path, "remove", ("rm",), "Remove clusters from kubeconfigs.")
+    version = _app("version", "Print versions.")
+    version.default(print_versions)
+    path = "k3dasync.commands.version:list_versions"
+    _command(version, path, "list", ("ls",), "List the tags of a component's image.")
+    app.command(version)
+    path = "k3dasync.commands.runtime_info:runtime_info"
+    help = "Print what the engine says of itself."
+    app.command(path, name="runtime-info", help=help, show=False)
+
+
+def _add_registry(app: App) -> None:
+    for name in ("registry", "registries", "reg"):
+        group = _app(name, "Work with registries.")
+        group.show = name == "registry"
+        for word, (also, help) in _REGISTRY.items():
+            function = "list_registries" if word == "list" else word
+            _command(group, f"k3dasync.commands.registry:{function}", word, also, help)
         app.command(group)
+
+
+def _add_external(app: App) -> None:
+    for name in ("volume", "network"):
+        group = _app(name, f"Work with {name}s of no cluster.")
+        for word, (also, help) in _EXTERNAL.items():
+            path = f"k3dasync.commands.{name}:{word}_{name}{'s' * (word != 'create')}"
+            _command(group, path, word, also, help.format(name))
+        app.command(group)
+
+
+def _add_image(app: App) -> None:
+    """Add the commands of `image`, and the two spellings that its import had before."""
+    path, help = "k3dasync.commands.image:import_images", "Import images into clusters."
+    for name in ("image", "images"):
+        group = _app(name, "Get images into clusters, and see which are there.")
+        group.show = name == "image"
+        _command(group, path, "import", ("load",), help)
+        _command(
+            group, "k3dasync.commands.image_build:build", "build", (), "Build and import an image."
+        )
+        _command(
+            group,
+            "k3dasync.commands.image_list:list_images",
+            "list",
+            ("ls",),
+            "List nodes' images.",
+        )
+        app.command(group)
+    tools = _app("tools", help)
+    tools.show = False
+    tools.command(path, name="import-images", help=help)
+    app.command(tools)
     app.command(path, name="import-images", help=help)
 
 
@@ -175,8 +289,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plugin = plugins.find(given)
             if plugin is not None:
                 return plugin.run()
-        app(given, exit_on_error=False, print_error=False, result_action="return_none")
+        result = app(given, exit_on_error=False, print_error=False, result_action="return_value")
         streams.settle()
+        if isinstance(result, int):
+            return result  # of a program that was run for the user
     except KeyboardInterrupt:
         return 130
     except CycloptsError as error:

@@ -39,6 +39,12 @@ LABEL_REGISTRY_IP = "k3d.registry.hostIP"
 LABEL_STATIC_IP = "k3d.node.staticIP"
 LABEL_NETWORK_RANGE = "k3d.cluster.network.iprange"
 LABEL_RUN = "k3dasync.run"
+LABEL_EXTERNAL = "k3dasync.external"
+"""On volumes and networks that were made by themselves: they belong to no cluster."""
+LABEL_EXPIRES = "k3dasync.expires"
+"""On every node of a cluster that is not to be there for ever: when its time is over, RFC 3339."""
+LABEL_EDIT = "k3dasync.edit"
+"""On a container that has taken another one's place, beside that one's labels: the run."""
 
 
 class Role(StrEnum):
@@ -98,6 +104,16 @@ class Registry:
     host: str
     host_port: int
     remote: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        """Where nodes reach it."""
+        return f"http://{self.name}:{self.port}"
+
+    @property
+    def connect_host(self) -> str:
+        """The host to connect to from here."""
+        return "127.0.0.1" if self.host == "localhost" else self.host
 
     @property
     def published(self) -> str:

@@ -9,6 +9,8 @@ from k3dasync.runtime import File
 
 PATH = "/bin/k3d-entrypoint.sh"
 HOST_ALIAS = "host.k3d.internal"
+COREDNS_PATH = "/bin/k3d-entrypoint-coredns.sh"
+"""Tells pods of the names in a server's `/etc/hosts`, and in POD_HOSTS_PATH."""
 POD_HOSTS_PATH = "/etc/k3d/hosts"
 """Names and addresses, as in `/etc/hosts`, for pods alone: nodes ask the engine's resolver."""
 MANIFESTS_PATH = "/var/lib/rancher/k3s/server/manifests"

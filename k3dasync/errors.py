@@ -15,6 +15,7 @@ K3dAsyncError                                               exit 1
 ├── ChannelError         no version for a release channel   exit 1
 ├── ImageNotFound        nothing is called like that         exit 1
 ├── ImportFailed         an image is not in a node           exit 1
+├── BuildFailed · ImagesUnknown   all of image_errors.py    exit 1
 ├── EngineUnavailable    none answers                       exit 69
 ├── EngineError          the container engine said no       exit 1
 │   ├── NotFound · Conflict · ImageUnavailable
@@ -169,14 +170,14 @@ class RegistryUnusable(K3dAsyncError):
 
 
 class ClusterBusy(K3dAsyncError):
-    """Another k3dasync works on that cluster."""
+    """Another k3dasync works on that cluster, or registry."""
 
     code = "CLUSTER_BUSY"
     remedy = "Wait for the other run to end."
 
-    def __init__(self, cluster: str, holder: str) -> None:
+    def __init__(self, what: str, holder: str) -> None:
         super().__init__(
-            f"cannot change cluster {cluster}: {holder or 'another k3dasync'} is working on it; "
+            f"cannot change {what}: {holder or 'another k3dasync'} is working on it; "
             "wait for it to end"
         )
 
@@ -383,11 +384,11 @@ class JournalError(K3dAsyncError):
 
 
 class OutputError(K3dAsyncError):
-    """Standard output does not take what the command was for."""
+    """Standard output, or a file that was named, does not take what the command was for."""
 
     code = "OUTPUT_ERROR"
     remedy = "Make room, or mend the pipe."
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: OSError, place: str = "standard output") -> None:
         self.has_no_reader = isinstance(error, BrokenPipeError)
-        super().__init__(f"cannot write to standard output: {error.strerror}")
+        super().__init__(f"cannot write to {place}: {error.strerror}")

@@ -57,6 +57,13 @@ class EtcdMembership(Protocol):
         Raises EtcdRefused if it is not in sync with the leader yet, or no learner.
         """
 
+    async def remove(self, id: int) -> None:
+        """Take a member out of the cluster.
+
+        Raises EtcdRefused if there is none of that id, or the rest would be no quorum, or has not
+        been connected for long enough to tell.
+        """
+
 
 class EtcdConnect(Protocol):
     """Makes a client for the etcd of a server, by the name of its container."""

@@ -1,6 +1,6 @@
 """The membership of a cluster's etcd over gRPC, which is all that k3s leaves open of it.
 
-Two calls of etcdserverpb.Cluster, their few fields read and written by hand: generated code and a
+Three calls of etcdserverpb.Cluster, their few fields read and written by hand: generated code and a
 protobuf runtime would be larger than this. grpcio is imported when it is used.
 """
 
@@ -21,8 +21,12 @@ TLS_PATH = "/var/lib/rancher/k3s/server/tls/etcd"
 """Where a server has the certificates: `client.crt`, `client.key`, `server-ca.crt`."""
 CALL_TIMEOUT = 5.0
 """A call takes milliseconds; a cluster without a leader answers none, and is asked again."""
+AGREE_TIMEOUT = 15.0
+"""For what members have to agree on: etcd itself waits for five seconds and twice its election
+timeout, which is five with k3s. One of them may just be coming up."""
 _LIST = "/etcdserverpb.Cluster/MemberList"
 _PROMOTE = "/etcdserverpb.Cluster/MemberPromote"
+_REMOVE = "/etcdserverpb.Cluster/MemberRemove"
 
 
 @asynccontextmanager
@@ -67,12 +71,15 @@ class EtcdGrpc:
     async def promote(self, id: int) -> None:
         await self._call(_PROMOTE, b"\x08" + encode_varint(id))
 
-    async def _call(self, method: str, request: bytes) -> bytes:
+    async def remove(self, id: int) -> None:
+        await self._call(_REMOVE, b"\x08" + encode_varint(id), seconds=AGREE_TIMEOUT)
+
+    async def _call(self, method: str, request: bytes, *, seconds: float = CALL_TIMEOUT) -> bytes:
         import grpc.aio
 
         call: Any = self._channel.unary_unary(method)  # bytes in, bytes out
         try:
-            return bytes(await call(request, timeout=CALL_TIMEOUT))
+            return bytes(await call(request, timeout=seconds))
         except grpc.aio.AioRpcError as error:
             words = " ".join((error.details() or error.code().name).split())
             raise EtcdRefused(f"etcd refuses {method.rpartition('/')[2]}: {words}") from error

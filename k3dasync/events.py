@@ -13,7 +13,7 @@ from k3dasync.errors import JournalError
 from k3dasync.graph import TaskId
 from k3dasync.undo import NOTHING, Undo
 
-SCHEMA = "k3dasync.events/1.2"
+SCHEMA = "k3dasync.events/1.3"
 """Raised in its minor part when something is added, in its major part when a meaning changes."""
 
 

@@ -103,6 +103,12 @@ class Fanout:
         # The sender's side stays open: it may be waiting there, and finds out by itself.
         self._outlets[name].receive.close()
 
+    def close(self) -> None:
+        """Let go of what nobody ever read or sent; harmless when repeated."""
+        for outlet in self._outlets.values():
+            outlet.send.close()
+            outlet.receive.close()
+
     def _check_end(self) -> None:
         if self._error is not None:
             raise Broken from self._error

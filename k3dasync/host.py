@@ -14,7 +14,8 @@ class EngineFacts:
     `host` is where published ports are reached (empty: this machine). `is_desktop`: the engine
     runs in a virtual machine that this machine's addresses cannot reach. `cpus` and `memory`, in
     bytes, may be unknown (0), so may its `time`, in seconds since 1970, and `bridge_nf` (None).
-    `shares_host`: its host is this machine, files and kernel alike.
+    `shares_host`: its host is this machine, files and kernel alike. `filesystem` is that of the
+    storage driver, `system` the host's distribution, `system_type` its kind (`linux`).
     """
 
     id: str
@@ -37,6 +38,11 @@ class EngineFacts:
     bridge_nf: bool | None = None
     time: float = 0.0
     shares_host: bool = False
+    architecture: str = ""
+    cgroup_driver: str = ""
+    filesystem: str = ""
+    system: str = ""
+    system_type: str = ""
 
     @property
     def is_local(self) -> bool:

@@ -7,11 +7,13 @@ moment has told what it may have made. Nothing is ever buffered here.
 import fcntl
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -35,12 +37,32 @@ KEEP_SECONDS = 30 * 24 * 3600.0
 
 SEVERAL = "_several"
 """Where the logs of runs over several clusters are: no cluster can be called so."""
+_APART = re.compile(r"_(registry|network)_(.+)")
+"""What logs and locks are called that are about something by itself: no cluster can be."""
+
+
+def place_of(kind: str, name: str) -> str:
+    """Return what stands for a registry or network where else a cluster's name does."""
+    return f"_{kind}_{name}"
+
+
+def thing_of(place: str) -> tuple[str, str]:
+    """Return what a name of logs and locks stands for: its kind, and its name."""
+    found = _APART.fullmatch(place)
+    return (found[1], found[2]) if found else ("cluster", place)
+
+
 _OTHER_PLACE = "let XDG_STATE_HOME name a directory with room, where we may write"
 
 
 def state_dir() -> Path:
     """Return where logs and locks live: `$XDG_STATE_HOME/k3dasync`, `~/.local/state` without."""
     return xdg_directory("XDG_STATE_HOME", ".local/state") / "k3dasync"
+
+
+def file_name(cluster: str) -> str:
+    """Return a cluster's name as that of a file: one elsewhere is called by its URL."""
+    return quote(cluster, safe="")
 
 
 def xdg_directory(variable: str, default: str) -> Path:
@@ -58,21 +80,45 @@ def lock_file(path: Path, *, wait: bool, note: str = "", is_shared: bool = False
 
     It is exclusive, unless *is_shared*: then it is had beside others that are shared too.
 
-    The file stays: removing a lock file lets two processes hold two files of one name.
+    The file stays, and only who holds its lock may remove it: see `remove_lock`.
     Raises JournalError if the file cannot be made or locked.
     """
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor, had = _opened(path, wait=wait, is_shared=is_shared)
             stack.callback(os.close, descriptor)
-            had = _try_lock(descriptor, wait=wait, is_shared=is_shared)
             if had:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, note.encode(), 0)
         except OSError as error:
             raise JournalError(f"cannot lock {path}: {error.strerror}; {_OTHER_PLACE}") from error
         yield had
+
+
+def _opened(path: Path, *, wait: bool, is_shared: bool) -> tuple[int, bool]:
+    """Return an open file, and whether its lock was had.
+
+    A file that was removed before we had its lock is nobody's any more: then the next one counts.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            had = _try_lock(descriptor, wait=wait, is_shared=is_shared)
+            if not had or _is_at(path, descriptor):
+                return descriptor, had
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        there, mine = path.stat(), os.fstat(descriptor)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
 
 def _try_lock(descriptor: int, *, wait: bool, is_shared: bool) -> bool:
@@ -90,13 +136,41 @@ def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Itera
 
     Raises ClusterBusy if another process of this user holds it.
     """
-    key = hashlib.sha256(engine.encode()).hexdigest()[:12]
-    path = state_dir() / "locks" / f"{key}-{cluster}"
+    path = _lock_path(cluster, engine)
     note = f"k3dasync process {os.getpid()}"
     with lock_file(path, wait=False, note=note, is_shared=is_shared) as had:
         if not had:
-            raise ClusterBusy(cluster, path.read_text(errors="replace"))
+            raise ClusterBusy(" ".join(thing_of(cluster)), path.read_text(errors="replace"))
         yield
+
+
+def _lock_path(cluster: str, engine: str) -> Path:
+    return state_dir() / "locks" / f"{_key(engine)}-{file_name(cluster)}"
+
+
+def _key(engine: str) -> str:
+    return hashlib.sha256(engine.encode()).hexdigest()[:12]
+
+
+def lock_files(engine: str) -> list[tuple[Path, str]]:
+    """Return the lock files of an engine, each with what stands for a cluster's name."""
+    prefix = f"{_key(engine)}-"
+    found = sorted((state_dir() / "locks").glob(f"{prefix}*"))
+    return [(path, unquote(path.name.removeprefix(prefix))) for path in found]
+
+
+def remove_lock(path: Path) -> bool:
+    """Remove a lock file unless somebody holds it; say whether it is gone."""
+    with lock_file(path, wait=False) as had:
+        if had:
+            path.unlink(missing_ok=True)
+        return had
+
+
+def places() -> list[str]:
+    """Return what there are logs of: clusters' names, and what stands for other things."""
+    folder = state_dir() / "runs"
+    return sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
 
 
 class Journal:
@@ -112,7 +186,7 @@ class Journal:
     @classmethod
     def for_run(cls, cluster: str | None, run: str) -> "Journal":
         """Return the log of that run in the state directory; None: it is about several clusters."""
-        return cls(state_dir() / "runs" / (cluster or SEVERAL) / f"{run}.jsonl")
+        return cls(state_dir() / "runs" / file_name(cluster or SEVERAL) / f"{run}.jsonl")
 
     def write(self, event: AnyEvent) -> None:
         """Append one line, in one write, before returning."""
@@ -198,7 +272,7 @@ class PastRun:
 def past_runs(cluster: str) -> tuple[PastRun, ...]:
     """Return the readable logs of a cluster, oldest first."""
     found = []
-    for path in sorted((state_dir() / "runs" / cluster).glob("*.jsonl")):
+    for path in sorted((state_dir() / "runs" / file_name(cluster)).glob("*.jsonl")):
         try:
             found.append(PastRun(path, read(path)))
         except JournalError:

@@ -62,7 +62,13 @@ class Kubernetes(Protocol):
         """
 
     async def delete_node(self, name: str) -> bool:
-        """Delete a Node object and say whether it was there."""
+        """Delete a Node object and say whether it was there.
+
+        It may still be there for a moment: k3s takes a server's member away from etcd before.
+        """
+
+    async def delete_secret(self, namespace: str, name: str) -> bool:
+        """Delete a Secret and say whether it was there."""
 
 
 class KubernetesConnect(Protocol):

@@ -173,9 +173,15 @@ class KubernetesHttp:
         return {one.name: one for one in objects}, version
 
     async def delete_node(self, name: str) -> bool:
-        operation = f"delete node {name}"
+        return await self._delete(f"node {name}", f"nodes/{quote(name, safe='')}")
+
+    async def delete_secret(self, namespace: str, name: str) -> bool:
+        path = f"namespaces/{quote(namespace, safe='')}/secrets/{quote(name, safe='')}"
+        return await self._delete(f"secret {name}", path)
+
+    async def _delete(self, what: str, where: str) -> bool:
+        operation, path = f"delete {what}", f"/api/v1/{where}"
         with self._mapped(operation), anyio.fail_after(REQUEST_TIMEOUT):
-            path = f"/api/v1/nodes/{quote(name, safe='')}"
             async with self._ask(path, method="DELETE") as answer:
                 if answer.status not in {200, 202, 404}:
                     raise await self._refusal(operation, answer)

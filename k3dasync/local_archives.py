@@ -28,6 +28,12 @@ def size_of(path: str) -> int:
         return os.fstat(file.fileno()).st_size
 
 
+def head_of(path: str, count: int) -> bytes:
+    """Return a file's first bytes; raises SpecError if it cannot be read."""
+    with _readable(path), Path(path).open("rb") as file:
+        return file.read(count)
+
+
 def refuse_terminal() -> None:
     """Raise SpecError if standard input is a terminal: nobody types an archive."""
     if sys.stdin.isatty():

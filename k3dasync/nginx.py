@@ -1,5 +1,6 @@
 """The load balancer's configuration, for nginx and in k3d's own format. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,14 @@ class Forward:
     server that is still joining accepts them before its API can answer.
     Or `name` is resolved at each connection: for networks without fixed addresses, where the
     engine's resolver knows the members' addresses after every restart, and several answers to one
-    name fail over like several hosts.
+    name fail over like several hosts. With `more_names` each connection goes to one of them all.
     """
 
     port: int
     protocol: str = "tcp"
     hosts: tuple[str, ...] = ()
     name: str = ""
+    more_names: tuple[str, ...] = ()
     standby: frozenset[str] = frozenset()
 
     @property
@@ -89,7 +91,18 @@ def _by_address(forward: Forward) -> Iterator[str]:
 
 
 def _by_name(forward: Forward) -> Iterator[str]:
+    if forward.more_names:
+        yield from _by_several_names(forward)
+        return
     yield f"  map $server_port ${forward.key} {{ default {forward.name}:{forward.port}; }}\n"
+
+
+def _by_several_names(forward: Forward) -> Iterator[str]:
+    share = 100 / (1 + len(forward.more_names))
+    yield f'  split_clients "$remote_addr:$remote_port" ${forward.key} {{\n'
+    for name in forward.more_names:
+        yield f"    {share:.2f}% {name}:{forward.port};\n"
+    yield f"    * {forward.name}:{forward.port};\n  }}\n"
 
 
 def _server(forward: Forward, target: str, settings: BalancerSettings, *, ipv6: bool) -> str:
@@ -128,6 +141,17 @@ def read_values(content: bytes) -> dict[str, Any] | None:
     named = {str(port): [str(node) for node in nodes or ()] for port, nodes in ports.items()}
     plain = {str(key): one if isinstance(one, int) else str(one) for key, one in settings.items()}
     return {"ports": named, "settings": plain}
+
+
+def api_targets(nginx_config: bytes, port: int) -> tuple[str, ...]:
+    """Return whom connections to that port go to first, by address or name; what stands by is not.
+
+    Of a configuration as it is written here; nothing for any other.
+    """
+    text = nginx_config.decode(errors="replace")
+    servers = re.findall(rf"^ +server (\S+):{port} max_fails=0;$", text, re.MULTILINE)
+    names = re.findall(rf"\{{ default (\S+):{port}; \}}$", text, re.MULTILINE)
+    return (*servers, *names)
 
 
 def files(nginx_config: str, values_yaml: str) -> tuple[File, ...]:

@@ -66,6 +66,57 @@ def merged(text: str, mirrors: Mapping[str, str]) -> str:
     return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True))
 
 
+def added(text: str, mirrors: Mapping[str, str]) -> dict[str, str]:
+    """Return those of *mirrors* that `merged` would add: what is said of a host already stays."""
+    root = _compose(text)
+    section = _find(root, "mirrors") if root else None
+    return {host: endpoint for host, endpoint in mirrors.items() if not _endpoints(section, host)}
+
+
+def without(text: str, mirrors: Mapping[str, str]) -> str:
+    """Return a registries.yaml without those endpoints of *mirrors*; the rest stays as it is.
+
+    A host of which nothing else is said goes with its endpoint.
+    """
+    import yaml
+
+    root = _compose(text)
+    section = _find(root, "mirrors") if root else None
+    if root is None or not isinstance(section, yaml.MappingNode):
+        return text
+    for host, endpoint in mirrors.items():
+        _remove(section, host, endpoint)
+    if not section.value:
+        root.value = [(name, value) for name, value in root.value if name.value != "mirrors"]
+    if not root.value:
+        return ""
+    return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True))
+
+
+def _remove(section: "MappingNode", host: str, endpoint: str) -> None:
+    if endpoint not in _endpoints(section, host):
+        return
+    known = _section(section, host)
+    listed = _find(known, "endpoint")
+    if listed is None:
+        return
+    listed.value = [one for one in listed.value if one.value != endpoint]
+    if not listed.value:
+        known.value = [(name, value) for name, value in known.value if name.value != "endpoint"]
+    if not known.value:
+        section.value = [(name, value) for name, value in section.value if name.value != host]
+
+
+def _endpoints(section: "Node | None", host: str) -> list[str]:
+    """Return where images of a host are fetched, by what a map of mirrors says."""
+    import yaml
+
+    known = _find(section, host) if isinstance(section, yaml.MappingNode) else None
+    listed = _find(known, "endpoint") if isinstance(known, yaml.MappingNode) else None
+    values = listed.value if isinstance(listed, yaml.SequenceNode) else []
+    return [str(one.value) for one in values]
+
+
 def mirrored_host(url: str) -> str:
     """Return the host in the names of the images that the registry at *url* has.
 

@@ -14,7 +14,10 @@ from typing import TypeVar
 import anyio
 from anyio.abc import AnyByteStream
 
+from k3dasync.build import BuildSpec
 from k3dasync.errors import Conflict, K3dAsyncError, NotFound, PortTaken, SubnetTaken
+from k3dasync.insides import Take
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerEvent,
@@ -31,6 +34,7 @@ from k3dasync.runtime import (
     Status,
     VolumeSpec,
     VolumeState,
+    VolumeUsage,
 )
 from k3dasync.transient import delays, is_engines_choice, is_transient
 
@@ -91,6 +95,9 @@ class Retrying:
     async def volumes(self, labels: Mapping[str, str] | None = None) -> Sequence[VolumeState]:
         return await repeated(partial(self._inner.volumes, labels))
 
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        return await repeated(self._inner.volume_usage)
+
     async def containers(self, labels: Mapping[str, str] | None = None) -> Sequence[ContainerState]:
         return await repeated(partial(self._inner.containers, labels))
 
@@ -146,8 +153,11 @@ class Retrying:
     async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         return await self._removed(self._inner.remove_volume, name, labels)
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
-        return await self._removed(self._inner.remove_container, name, labels)
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
+        remove = partial(self._inner.remove_container, keeps_volumes=keeps_volumes)
+        return await self._removed(remove, name, labels)
 
     async def _removed(self, remove: Callable[..., Awaitable[bool]], *of: object) -> bool:
         """Remove it; what a try that was not answered has removed was there."""
@@ -247,15 +257,30 @@ class Retrying:
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._inner.export_images(tags)
 
+    async def build_image(
+        self, context: AsyncIterator[bytes] | None, spec: BuildSpec, say: Callable[[str], None]
+    ) -> None:
+        await self._inner.build_image(context, spec, say)
+
     async def execute(
-        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None = None,
+        take: Take | None = None,
     ) -> Executed:
-        return await self._inner.execute(name, command, stdin=stdin)
+        return await self._inner.execute(name, command, stdin=stdin, take=take)
 
     def converse(
         self, name: str, command: Sequence[str]
     ) -> AbstractAsyncContextManager[AnyByteStream]:
         return self._inner.converse(name, command)
+
+    def follow_logs(
+        self, name: str, *, tail: int | None = None, since: int = 0, follow: bool = True
+    ) -> AbstractAsyncContextManager[AsyncIterator[LogLine]]:
+        return self._inner.follow_logs(name, tail=tail, since=since, follow=follow)
 
     def container_events(
         self, labels: Mapping[str, str]

@@ -10,21 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from anyio.abc import AnyByteStream
-
+from k3dasync.build import ImageBuilder
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.words import Ulimit
 from k3dasync.host import EngineFacts as EngineFacts  # noqa: PLC0414 - part of this border
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file to be put into a container; `path` is absolute, `mode` its permission bits."""
-
-    path: str
-    content: bytes
-    mode: int = 0o644
-
+from k3dasync.insides import Executed as Executed  # noqa: PLC0414 - same
+from k3dasync.insides import File as File  # noqa: PLC0414 - same
+from k3dasync.insides import Insides
 
 ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
 """Where a port is bound on every address of the host."""
@@ -144,7 +136,7 @@ class ContainerDetail:
 
     `memory` in bytes, 0 for no limit. `fixed_addresses`: network → address asked for, not chosen
     by the engine. `aliases` are its further names in its networks. `init`: a process of the
-    engine's is its first one.
+    engine's is its first one. `volumes`: path → volume, those without a name of ours too.
     """
 
     state: ContainerState
@@ -167,11 +159,12 @@ class ContainerDetail:
     fixed_addresses: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     init: bool = True
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """A network; `subnets` in CIDR notation, of both families; `gateway` is the IPv4 one."""
+    """A network; `subnets` in CIDR notation, `gateway` the IPv4 one; `created` since 1970 or 0."""
 
     id: str
     name: str
@@ -179,14 +172,24 @@ class NetworkState:
     subnets: tuple[str, ...]
     gateway: str
     labels: Mapping[str, str]
+    created: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeState:
-    """A named volume."""
+    """A named volume; `created` as a network's."""
 
     name: str
     labels: Mapping[str, str]
+    created: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUsage:
+    """What is in a volume, in bytes, None if that is not known, and how many mount it."""
+
+    size: int | None
+    users: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,15 +212,6 @@ class ImageState:
     tags: tuple[str, ...]
     digests: tuple[str, ...] = ()
     size: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
-    """How a command in a container ended, and what it said."""
-
-    code: int
-    out: bytes = b""
-    err: bytes = b""
 
 
 PullProgress = Callable[[int, int | None], None]
@@ -243,7 +237,7 @@ class EngineReader(Protocol):
         """Return a file's content; raises NotFound if container or file is not there."""
 
 
-class Runtime(EngineReader, Protocol):
+class Runtime(EngineReader, Insides, ImageBuilder, Protocol):
     """A container engine. An async context manager: it is usable inside `async with` only.
 
     A create, start or removal that is cancelled is finished by the engine all the same; so these
@@ -336,43 +330,16 @@ class Runtime(EngineReader, Protocol):
         Raises Conflict if that name is taken.
         """
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Remove it with its anonymous volumes, running or not, if it carries *labels*.
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        """Return what is in each volume, by name: bytes are counted, which takes a while."""
 
-        Says whether it did. Returns only when the name is free again.
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
+        """Remove it, running or not, if it carries *labels*; say whether it did.
+
+        Its anonymous volumes go too, but with *keeps_volumes*. Then the name is free again.
         """
-
-    async def write_files(self, name: str, files: Sequence[File]) -> None:
-        """Put files into a container, running or not, in one call."""
-
-    async def list_files(self, name: str, folder: str) -> Sequence[str]:
-        """Return the paths of the files below a folder; raises NotFound if that is not there."""
-
-    async def execute(
-        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
-    ) -> Executed:
-        """Run a command as root in a running container and return how it ended.
-
-        What *stdin* yields is its standard input, taken as fast as it reads, and no further once
-        it has ended; the input's end is the iterator's. Whatever iteration raises is raised.
-        Cancelled, it cuts the command's input and output, and stays a moment until it has ended.
-
-        Raises NotFound if there is no such container, Conflict if it does not run.
-        """
-
-    def converse(
-        self, name: str, command: Sequence[str]
-    ) -> AbstractAsyncContextManager[AnyByteStream]:
-        """Run a command as root in a running container and talk with it.
-
-        What is sent it reads, what it writes to its standard output is received. Leaving cuts its
-        input, at which it has to end.
-
-        Raises NotFound if there is no such container, Conflict if it does not run.
-        """
-
-    async def logs(self, name: str, *, tail: int) -> Sequence[str]:
-        """Return the last lines a container wrote."""
 
     def container_events(
         self, labels: Mapping[str, str]

@@ -1,7 +1,6 @@
 """What the user asks for: one validated value, and the small grammars of its parts. Pure."""
 
 import ipaddress
-import math
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -14,6 +13,7 @@ from k3dasync.addresses import HOST_NETWORK, refuse_special
 from k3dasync.errors import InvalidSyntax, SpecError
 from k3dasync.grammar import exposure, ports, registries, volumes, words
 from k3dasync.grammar.balancer import BalancerSettings
+from k3dasync.grammar.durations import parse_duration as parse_duration  # noqa: PLC0414 - for many
 from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
@@ -27,7 +27,6 @@ from k3dasync.invalid import (
     InvalidApiPort,
     InvalidCount,
     InvalidDatastore,
-    InvalidDuration,
     InvalidImage,
     InvalidName,
     InvalidNetwork,
@@ -92,6 +91,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `volumes` are mappings as for nodes, without filters. With `enforce_port_match` it listens in
     its container where it is published on the host, so that images have one name everywhere.
+    `allows_delete`: images can be deleted from it.
     """
 
     name: str | None = None
@@ -100,6 +100,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     proxy: RegistryProxy | None = None
     volumes: tuple[str, ...] = ()
     enforce_port_match: bool = False
+    allows_delete: bool = False
 
 
 class Datastore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,8 +121,9 @@ class Datastore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cluster as asked for, defaults included.
 
-    `timeout` in seconds, None means no limit; memory in bytes a node, 0 means no limit.
-    `registry` is made, `registries` are there; `registry_config` is the text of a registries.yaml.
+    `timeout` and `ttl`, its time before a prune deletes it, in seconds, None: no limit; memory in
+    bytes a node, 0: no limit. `registry` is made, `registries` are there; `registry_config`
+    is the text of a registries.yaml.
     """
 
     name: str = DEFAULT_NAME
@@ -138,6 +140,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     wait: WaitLevel = WaitLevel.NODES
     join: JoinOrder = JoinOrder.PIPELINED
     timeout: float | None = DEFAULT_TIMEOUT
+    ttl: float | None = None
     kubeconfig_update_default: bool = True
     kubeconfig_switch_context: bool = True
     image_volume: bool = True
@@ -228,6 +231,13 @@ def check(spec: ClusterSpec) -> ClusterSpec:
     return spec
 
 
+def check_engine_name(kind: str, name: str) -> str:
+    """Return a name that the engine would take; raises SpecError if it would not."""
+    if not re.fullmatch(_ENGINE_NAME, name):
+        raise InvalidName(f"{kind} name {name!r} is none that the engine takes: {_ENGINE_NAME}")
+    return name
+
+
 def _check_on_host(spec: ClusterSpec) -> None:
     if spec.servers + spec.agents > 1:
         raise ConflictingFlags(
@@ -303,16 +313,22 @@ def _check_api(api: ApiPort) -> None:
 
 
 def _check_registries(spec: ClusterSpec) -> None:
-    if (new := spec.registry) is not None:
-        if new.name is not None:
-            read("--registry-create", registries.parse_name, new.name)
-        if new.image is not None:
-            check_image(new.image, "the registry's image")
-        if new.proxy is not None:
-            registries_yaml.check_remote(new.proxy.remote_url)
-        for volume in new.volumes:
-            read("the registry's volume", volumes.parse, volume)
+    if spec.registry is not None:
+        check_registry(spec.registry, "--registry-create")
     registries_yaml.check(spec.registry_config)
+
+
+def check_registry(new: RegistrySpec, origin: str = "registry") -> RegistrySpec:
+    """Return a registry that can be made; raises SpecError, naming the *origin*, if it cannot."""
+    if new.name is not None:
+        read(origin, registries.parse_name, new.name)
+    if new.image is not None:
+        check_image(new.image, "the registry's image")
+    if new.proxy is not None:
+        registries_yaml.check_remote(new.proxy.remote_url)
+    for volume in new.volumes:
+        read("the registry's volume", volumes.parse, volume)
+    return new
 
 
 GivenT = TypeVar("GivenT")
@@ -348,27 +364,6 @@ def parse_wait(text: str) -> WaitLevel:
     except ValueError:
         levels = ", ".join(WaitLevel)
         raise InvalidWait(f"--wait={text}: expected one of {levels}, true, false") from None
-
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)"
-
-
-def parse_duration(text: str, flag: str = "--timeout") -> float | None:
-    """Read Go's notation, `90s` or `1m30s`; zero means no limit and gives None."""
-    word = text.strip()
-    if word == "0":
-        return None
-    seconds, position = 0.0, 0
-    part = re.compile(_PART)
-    while match := part.match(word, position):
-        seconds += float(match[1]) * _UNITS[match[2]]
-        position = match.end()
-    if position != len(word) or not word or math.isinf(seconds):
-        raise InvalidDuration(
-            f"{flag} {text!r} is not a duration, expected for example 90s or 1m30s"
-        )
-    return round(seconds, 9) or None  # nanoseconds, as Go counts
 
 
 def parse_api_port(text: str) -> ApiPort:

@@ -29,6 +29,16 @@ def say(text: str) -> None:
         silence(sys.stderr)
 
 
+def pass_on(data: bytes) -> None:
+    """Write what another program says to standard error, as it is; whoever reads it or not."""
+    try:
+        sys.stderr.flush()
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
+    except (OSError, ValueError):
+        silence(sys.stderr)
+
+
 def show(text: str) -> None:
     """Print a result, which is what the command was for.
 
@@ -36,6 +46,22 @@ def show(text: str) -> None:
     """
     try:
         print(text, flush=True)
+    except OSError as error:
+        silence(sys.stdout)
+        raise OutputError(error) from error
+
+
+def pour(data: bytes) -> None:
+    """Write a part of a result as it is and at once, so that whoever reads it sees it.
+
+    Raises OutputError if standard output does not take it.
+    """
+    rest = memoryview(data)
+    try:
+        sys.stdout.flush()
+        number = sys.stdout.fileno()
+        while rest:
+            rest = rest[os.write(number, rest) :]
     except OSError as error:
         silence(sys.stdout)
         raise OutputError(error) from error

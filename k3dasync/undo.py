@@ -41,6 +41,56 @@ class DisconnectContainer(msgspec.Struct, frozen=True, tag="connection", tag_fie
     network: str
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A container's place in a network, by id or name; no address: any."""
+
+    network: str
+    address: str | None = None
+
+
+class RestoreContainer(msgspec.Struct, frozen=True, tag="replacement", tag_field="remove"):
+    """Give a container its name and its places back, and remove what was to replace it.
+
+    If there is nothing any more under the name as which it is *kept*, it never lost its own, or
+    the replacement is complete: then nothing has to be done.
+    """
+
+    name: str
+    kept: str
+    places: tuple[Place, ...]
+    is_running: bool
+
+
+class ForgetNode(msgspec.Struct, frozen=True, tag="node", tag_field="remove"):
+    """Take a node out of a cluster that lives on, container and all.
+
+    Its member of etcd, if it *is a server*, its Node object and its password, by way of the
+    *servers* and of the API at *host*, *port*.
+    """
+
+    name: str
+    servers: tuple[str, ...]
+    host: str
+    port: int
+    is_server: bool = False
+
+
+class RestoreFile(msgspec.Struct, frozen=True):
+    """What a file was before."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+
+class RestoreFiles(msgspec.Struct, frozen=True, tag="files", tag_field="remove"):
+    """Put a load balancer's files back; it takes them up at that *signal*, if one is named."""
+
+    container: str
+    files: tuple[RestoreFile, ...]
+    signal: str = ""
+
+
 class Nothing(msgspec.Struct, frozen=True, tag="nothing", tag_field="remove"):
     """Nothing to take back: the task leaves no trace of its own."""
 
@@ -51,6 +101,9 @@ Undo = (
     | RemoveVolume
     | RemoveKubeconfigEntries
     | DisconnectContainer
+    | RestoreContainer
+    | ForgetNode
+    | RestoreFiles
     | Nothing
 )
 NOTHING = Nothing()
@@ -69,6 +122,12 @@ def describe(undo: Undo) -> str:
             return f"entries of {cluster} in {path}"
         case DisconnectContainer(container, network):
             return f"connection of {container} to network {network}"
+        case RestoreContainer(name, kept):
+            return f"container {kept}, which is to be {name} again"
+        case ForgetNode(name):
+            return f"node {name} in its cluster"
+        case RestoreFiles(container):
+            return f"the new configuration of {container}"
         case Nothing():
             return ""
 

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -127,5 +129,22 @@ func (k *kubelet) fetchCerts() error {
 	if split < 0 {
 		return errors.New("no key in the answer to /v1-k3s/client-kubelet.crt")
 	}
+	if err := k.writeKubeconfig(both[:split], both[split:]); err != nil {
+		return err
+	}
 	return k.client.useCert(both[:split], both[split:])
+}
+
+// writeKubeconfig is an agent's kubelet.kubeconfig. k3s's names its own load
+// balancer; there is none here, so it names the server.
+func (k *kubelet) writeKubeconfig(cert, key []byte) error {
+	if k.cfg.role == "server" {
+		return nil
+	}
+	c := kubeconfig{server: k.cfg.serverURL, serverName: "kubernetes", ca: k.client.ca, cert: cert, key: key}
+	file := filepath.Join(k.cfg.dataDir, "agent", "kubelet.kubeconfig")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, c.render(), 0o600)
 }

@@ -38,6 +38,7 @@ type config struct {
 	runDir        string // /run/k3s
 	kubeconfigOut string
 	noDatastore   bool // STANDIN_DATASTORE=none
+	remembers     bool // STANDIN_REMEMBERS
 	datastore     datastoreConfig
 	version       string
 	times         timing
@@ -160,6 +161,12 @@ func (c *config) fromStandin(env lookup) error {
 		c.noDatastore = true
 	default:
 		return fmt.Errorf("STANDIN_DATASTORE: %q is neither auto nor none", v)
+	}
+	switch v := envOr(env, "STANDIN_REMEMBERS", "false"); v {
+	case "true", "false":
+		c.remembers = v == "true"
+	default:
+		return fmt.Errorf("STANDIN_REMEMBERS: %q is neither true nor false", v)
 	}
 	if err := c.readTimes(env); err != nil {
 		return err

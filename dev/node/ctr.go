@@ -169,10 +169,10 @@ func crictlMain(args []string) int {
 	return 0
 }
 
-// crictlRun is "crictl images [-q|-o json]".
+// crictlRun is "crictl images [-q|-o json]" and "crictl inspecti NAME|ID".
 func crictlRun(args []string) error {
-	if len(args) == 0 || !(args[0] == "images" || args[0] == "image" || args[0] == "img") {
-		return errors.New("the stand-in's crictl knows: images [-q | -o json]")
+	if len(args) == 0 {
+		return errors.New(crictlUsage)
 	}
 	if err := containerdRuns(); err != nil {
 		return err
@@ -181,36 +181,92 @@ func crictlRun(args []string) error {
 	if err != nil {
 		return err
 	}
-	switch strings.Join(args[1:], " ") {
+	switch rest := strings.Join(args[1:], " "); args[0] {
+	case "images", "image", "img":
+		return crictlImages(criImages(list), rest)
+	case "inspecti":
+		return crictlInspect(criImages(list), strings.TrimSuffix(rest, " -o json"))
+	}
+	return errors.New(crictlUsage)
+}
+
+const crictlUsage = "the stand-in's crictl knows: images [-q | -o json], inspecti NAME|ID"
+
+// criImage is an image as Kubernetes sees it: once, with all of its names.
+type criImage struct {
+	id     string
+	names  []string
+	size   int64
+	layers []string
+}
+
+func criImages(list []image) []criImage {
+	var found []criImage
+	place := map[string]int{}
+	for _, i := range list {
+		at, known := place[i.Digest]
+		if !known {
+			at = len(found)
+			place[i.Digest] = at
+			found = append(found, criImage{id: i.Digest, size: i.Size, layers: i.Layers})
+		}
+		found[at].names = append(found[at].names, i.Name)
+	}
+	return found
+}
+
+func (i criImage) describe() object {
+	return object{
+		"id": i.id, "repoTags": i.names, "repoDigests": []string{}, "size": fmt.Sprint(i.size),
+		"uid": nil, "username": "", "spec": nil, "pinned": false,
+	}
+}
+
+func crictlImages(list []criImage, how string) error {
+	switch how {
 	case "":
 		return printCrictl(list)
 	case "-q", "--quiet":
 		for _, i := range list {
-			fmt.Println(i.Digest)
+			fmt.Println(i.id)
 		}
 		return nil
 	case "-o json", "-o=json", "--output json", "--output=json":
-		return printCrictlJSON(list)
+		items := []object{}
+		for _, i := range list {
+			items = append(items, i.describe())
+		}
+		return printJSON(object{"images": items})
 	}
-	return fmt.Errorf("the stand-in does not know these arguments: %s", strings.Join(args[1:], " "))
+	return fmt.Errorf("the stand-in does not know these arguments: %s", how)
 }
 
-func printCrictl(list []image) error {
+func crictlInspect(list []criImage, name string) error {
+	for _, i := range list {
+		for _, known := range append([]string{i.id}, i.names...) {
+			if known == name {
+				spec := object{"rootfs": object{"type": "layers", "diff_ids": i.layers}}
+				return printJSON(object{"status": i.describe(), "info": object{"imageSpec": spec}})
+			}
+		}
+	}
+	return fmt.Errorf("no such image %q present", name)
+}
+
+func printCrictl(list []criImage) error {
 	w := tabwriter.NewWriter(os.Stdout, 20, 1, 3, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tTAG\tIMAGE ID\tSIZE")
 	for _, i := range list {
-		at := strings.LastIndex(i.Name, ":")
-		fmt.Fprintf(w, "%s\t%s\t%.13s\t%dB\n", i.Name[:at], i.Name[at+1:], strings.TrimPrefix(i.Digest, "sha256:"), i.Size)
+		for _, name := range i.names {
+			at := strings.LastIndex(name, ":")
+			fmt.Fprintf(w, "%s\t%s\t%.13s\t%dB\n", name[:at], name[at+1:], strings.TrimPrefix(i.id, "sha256:"), i.size)
+		}
 	}
 	return w.Flush()
 }
 
-func printCrictlJSON(list []image) error {
-	items := []object{}
-	for _, i := range list {
-		items = append(items, object{"id": i.Digest, "repoTags": []string{i.Name}, "size": fmt.Sprint(i.Size)})
-	}
+func printJSON(what object) error {
 	encoder := json.NewEncoder(os.Stdout)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(object{"images": items})
+	return encoder.Encode(what)
 }

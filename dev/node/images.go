@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,18 +19,33 @@ import (
 	"time"
 )
 
-// image is what is kept of an imported image: enough to list it.
+// image is what is kept of an imported image: enough to list it, and the
+// digests of its unpacked layers, to see that its content has arrived.
 type image struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
+	Name   string   `json:"name"`
+	Digest string   `json:"digest"`
+	Size   int64    `json:"size"`
+	Layers []string `json:"layers,omitempty"`
 }
 
-// archive is what a pass over a tar file learned.
+// archive is what a pass over a tar file learned: of each file its size and
+// digest, of small ones (configurations, manifests) the content.
 type archive struct {
 	sizes    map[string]int64
+	digests  map[string]string
+	small    map[string][]byte
 	manifest []dockerManifest
 	index    *ociIndex
+}
+
+// largestSmall bounds what is kept: configurations are a few kB.
+const largestSmall = 1 << 20
+
+// imageConfig is what an image says of itself.
+type imageConfig struct {
+	RootFS struct {
+		DiffIDs []string `json:"diff_ids"`
+	} `json:"rootfs"`
 }
 
 type dockerManifest struct {
@@ -58,7 +74,7 @@ func readArchive(r io.Reader) (*archive, error) {
 	} else {
 		r = buffered
 	}
-	a := &archive{sizes: map[string]int64{}}
+	a := &archive{sizes: map[string]int64{}, digests: map[string]string{}, small: map[string][]byte{}}
 	files := tar.NewReader(r)
 	for {
 		header, err := files.Next()
@@ -84,7 +100,7 @@ func (a *archive) take(name string, header *tar.Header, content io.Reader) error
 		a.index = &ociIndex{}
 		into = a.index
 	default:
-		return readBlob(name, content)
+		return a.readBlob(name, content)
 	}
 	if err := json.NewDecoder(content).Decode(into); err != nil {
 		return fmt.Errorf("unrecognized image format: %s: %w", name, err)
@@ -94,17 +110,21 @@ func (a *archive) take(name string, header *tar.Header, content io.Reader) error
 
 // readBlob reads a file to its end. One that is called by its digest must have
 // it: containerd keeps nothing else.
-func readBlob(name string, content io.Reader) error {
+func (a *archive) readBlob(name string, content io.Reader) error {
 	want := digestInName(name)
-	if want == "" {
-		_, err := io.Copy(io.Discard, content)
-		return err
-	}
 	hash := sha256.New()
-	if _, err := io.Copy(hash, content); err != nil {
+	var into io.Writer = hash
+	var kept bytes.Buffer
+	if a.sizes[name] <= largestSmall {
+		into = io.MultiWriter(hash, &kept)
+	}
+	if _, err := io.Copy(into, content); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != want {
+	a.small[name] = kept.Bytes()
+	got := hex.EncodeToString(hash.Sum(nil))
+	a.digests[name] = "sha256:" + got
+	if want != "" && got != want {
 		return fmt.Errorf("failed to commit %s: unexpected commit digest sha256:%s, expected sha256:%s: failed precondition", name, got, want)
 	}
 	return nil
@@ -133,6 +153,9 @@ func (a *archive) check() error {
 				return fmt.Errorf("unrecognized image format: %q is missing in the archive", file)
 			}
 		}
+		if err := a.checkLayers(m); err != nil {
+			return err
+		}
 	}
 	if a.index == nil {
 		return nil
@@ -143,6 +166,36 @@ func (a *archive) check() error {
 		}
 	}
 	return nil
+}
+
+// checkLayers compares layers with what the configuration says of them, as
+// containerd does when it unpacks. A packed one has another digest: not looked
+// at. A link to a layer of another image has no content in this place.
+func (a *archive) checkLayers(m dockerManifest) error {
+	want := a.layersOf(m.Config)
+	if want == nil {
+		return nil
+	}
+	if len(want) != len(m.Layers) {
+		return fmt.Errorf("mismatched image rootfs and manifest layers")
+	}
+	for i, layer := range m.Layers {
+		head := a.small[layer]
+		packed := len(head) > 1 && head[0] == 0x1f && head[1] == 0x8b
+		if a.sizes[layer] > 0 && !packed && !strings.HasPrefix(layer, "blobs/") && a.digests[layer] != want[i] {
+			return fmt.Errorf("wrong diff id calculated on extraction %q", a.digests[layer])
+		}
+	}
+	return nil
+}
+
+// layersOf are the digests of the unpacked layers that a configuration names.
+func (a *archive) layersOf(config string) []string {
+	var parsed imageConfig
+	if json.Unmarshal(a.small[config], &parsed) != nil {
+		return nil
+	}
+	return parsed.RootFS.DiffIDs
 }
 
 // images lists what the archive holds, under containerd's names: of the index
@@ -159,7 +212,7 @@ func (a *archive) images() []image {
 		}
 		digest := "sha256:" + strings.TrimSuffix(filepath.Base(m.Config), ".json")
 		for _, tag := range m.RepoTags {
-			found = append(found, image{fullName(tag), digest, size})
+			found = append(found, image{fullName(tag), digest, size, a.layersOf(m.Config)})
 		}
 	}
 	return found
@@ -186,7 +239,7 @@ func (a *archive) ofIndex() []image {
 			name = "import-" + time.Now().Format("2006-01-02") + ":" + name
 		}
 		if name != "" {
-			found = append(found, image{name, m.Digest, total})
+			found = append(found, image{name, m.Digest, total, nil})
 		}
 	}
 	return found

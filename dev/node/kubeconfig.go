@@ -13,16 +13,21 @@ import (
 // kubeconfig holds what a kubeconfig written by k3s says.
 type kubeconfig struct {
 	server        string
+	serverName    string // in the server's certificate, if not the host of its URL
 	ca, cert, key []byte
 }
 
 func (k kubeconfig) render() []byte {
 	encode := base64.StdEncoding.EncodeToString
+	name := ""
+	if k.serverName != "" {
+		name = "\n    tls-server-name: " + k.serverName
+	}
 	return []byte(fmt.Sprintf(`apiVersion: v1
 clusters:
 - cluster:
     certificate-authority-data: %s
-    server: %s
+    server: %s%s
   name: default
 contexts:
 - context:
@@ -37,7 +42,7 @@ users:
   user:
     client-certificate-data: %s
     client-key-data: %s
-`, encode(k.ca), k.server, encode(k.cert), encode(k.key)))
+`, encode(k.ca), k.server, name, encode(k.cert), encode(k.key)))
 }
 
 func writeKubeconfig(cfg *config, p *clusterPKI) (string, error) {
@@ -73,6 +78,8 @@ func readKubeconfig(file string) (kubeconfig, error) {
 		switch name {
 		case "server":
 			k.server = value
+		case "tls-server-name":
+			k.serverName = value
 		case "certificate-authority-data":
 			k.ca, err = base64.StdEncoding.DecodeString(value)
 		case "client-certificate-data":

@@ -17,7 +17,7 @@ import (
 // The kubectl inside the image does what entrypoints and tests ask of it
 // there; for everything else use a real one from outside.
 
-const kubectlUsage = "the stand-in's kubectl knows: get, cordon, uncordon, drain, delete node, version"
+const kubectlUsage = "the stand-in's kubectl knows: get, cordon, uncordon, drain, delete, version"
 
 // kubectlCall is a parsed command line.
 type kubectlCall struct {
@@ -29,7 +29,7 @@ type kubectlCall struct {
 var kubectlValued = words(`kubeconfig raw o output l selector n namespace timeout grace-period s server context request-timeout`)
 
 var kubectlSwitches = words(`force delete-emptydir-data delete-local-data ignore-daemonsets disable-eviction A
-all-namespaces no-headers client wait now short v`)
+all-namespaces no-headers client wait now short v ignore-not-found`)
 
 func parseKubectl(args []string) (kubectlCall, error) {
 	call := kubectlCall{flags: map[string]string{}}
@@ -103,7 +103,7 @@ func kubectlRun(call kubectlCall) error {
 	case "cordon", "uncordon", "drain":
 		return c.eachNode(call.words[1:], call.words[0])
 	case "delete":
-		return c.deleteNodes(call.words[1:])
+		return c.delete(call)
 	case "version":
 		return c.version()
 	}
@@ -142,7 +142,8 @@ func newKubeClient(call kubectlCall) (*kubeClient, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(k.ca)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert},
+		ServerName: k.serverName, MinVersion: tls.VersionTLS12}}
 	// A stopping container has 10 s: without an end here, a drain without a
 	// quorum would take them all.
 	return &kubeClient{k.server, &http.Client{Transport: transport, Timeout: 8 * time.Second}}, nil
@@ -219,19 +220,30 @@ func (c *kubeClient) eachNode(names []string, verb string) error {
 	return nil
 }
 
-func (c *kubeClient) deleteNodes(args []string) error {
-	if len(args) > 0 && strings.HasPrefix(args[0], "node/") {
-		args = append([]string{"node"}, args...)
+// delete is "kubectl delete KIND NAME…", or KIND/NAME.
+func (c *kubeClient) delete(call kubectlCall) error {
+	args := call.words[1:]
+	if len(args) == 1 && strings.Contains(args[0], "/") {
+		args = strings.SplitN(args[0], "/", 2)
 	}
-	if len(args) < 2 || !(args[0] == "node" || args[0] == "nodes" || args[0] == "no") {
+	if len(args) < 2 {
 		return errors.New(kubectlUsage)
 	}
+	_, lenient := call.flag("ignore-not-found")
 	for _, name := range args[1:] {
-		name = strings.TrimPrefix(name, "node/")
-		if _, err := c.do(http.MethodDelete, "/api/v1/nodes/"+name, "", "", nil); err != nil {
+		name = name[strings.Index(name, "/")+1:]
+		path, err := getPath(kubectlCall{[]string{"delete", args[0], name}, call.flags})
+		if err != nil {
 			return err
 		}
-		fmt.Printf("node %q deleted\n", name)
+		_, err = c.do(http.MethodDelete, path, "", "", nil)
+		switch {
+		case lenient && err != nil && strings.Contains(err.Error(), "(NotFound)"):
+		case err != nil:
+			return err
+		default:
+			fmt.Printf("%s %q deleted\n", singular(args[0]), name)
+		}
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (c *kubeClient) get(call kubectlCall) error {
 	return fmt.Errorf("unable to match a printer suitable for the output format %q", output)
 }
 
-// getPath finds the API path of "kubectl get KIND [NAME]".
+// getPath finds the API path of "kubectl get KIND [NAME]", and of a delete.
 func getPath(call kubectlCall) (string, error) {
 	kind, name, _ := strings.Cut(call.words[1], "/")
 	if len(call.words) > 2 {

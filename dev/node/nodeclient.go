@@ -24,6 +24,7 @@ type nodeClient struct {
 	user     string
 	password string
 	header   http.Header
+	ca       []byte
 }
 
 // statusError is an answer other than success; its text is k3s's.
@@ -41,7 +42,7 @@ func newNodeClient(base string, dial dialFunc, ca []byte, user, password string)
 	if !roots.AppendCertsFromPEM(ca) {
 		return nil, errors.New("CA cert validation failed: no certificate found")
 	}
-	c := &nodeClient{base: base, dial: dial, user: user, password: password, header: http.Header{},
+	c := &nodeClient{base: base, dial: dial, user: user, password: password, header: http.Header{}, ca: ca,
 		// The address dialled may be any server's or a load balancer's; this
 		// name is in all their certificates.
 		tls: &tls.Config{RootCAs: roots, ServerName: "kubernetes", MinVersion: tls.VersionTLS12}}

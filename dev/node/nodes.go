@@ -242,7 +242,7 @@ func (n *nodes) checkGrace(ctx context.Context) error {
 		if !n.silent(name) {
 			continue
 		}
-		err := n.store.update(ctx, e.key, markUnknown)
+		err := n.store.update(ctx, e.key, n.markUnknown)
 		if err != nil && !errors.Is(err, errNotFound) {
 			return err
 		}
@@ -263,13 +263,19 @@ func (n *nodes) silent(name string) bool {
 	return time.Since(last) > n.grace
 }
 
-func markUnknown(old []byte) ([]byte, error) {
+func (n *nodes) markUnknown(old []byte) ([]byte, error) {
 	if old == nil {
 		return nil, errNotFound
 	}
 	var o object
 	if err := json.Unmarshal(old, &o); err != nil {
 		return nil, err
+	}
+	// A node that has come back may have said so to another server, which has not
+	// told of its heartbeats yet.
+	said, err := time.Parse(time.RFC3339, stringField(condition(o, "Ready"), "lastHeartbeatTime"))
+	if err == nil && time.Since(said) < n.grace {
+		return nil, nil
 	}
 	changed := false
 	for _, kind := range []string{"MemoryPressure", "DiskPressure", "PIDPressure", "Ready"} {

@@ -196,9 +196,13 @@ func (s *server) useStore(st *store) {
 	s.api = &api{cfg: s.cfg, store: st, nodeDeleted: s.nodeDeleted}
 }
 
-// nodeDeleted is what follows the deletion of a Node: a server also leaves etcd.
+// nodeDeleted is what follows the deletion of a Node: a server also leaves etcd. k3s releases
+// without these controllers remember password and member.
 func (s *server) nodeDeleted(ctx context.Context, node object) {
 	name := stringField(node, "metadata", "name")
+	if s.cfg.remembers {
+		return
+	}
 	if err := s.nodes.forget(ctx, name); err != nil {
 		logf(levelError, "Unable to clean up after node %s: %v", name, err)
 	}

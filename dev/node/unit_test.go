@@ -252,6 +252,32 @@ func TestBlobsHaveTheDigestTheyAreCalledBy(t *testing.T) {
 	}
 }
 
+func TestLayersHaveTheDigestsThatTheirImageNames(t *testing.T) {
+	const digest = "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882" // of 0123456789
+	for diffID, good := range map[string]bool{digest: true, digest[:70] + "0": false} {
+		config := `{"rootfs": {"type": "layers", "diff_ids": ["` + diffID + `"]}}`
+		a := &archive{
+			sizes:    map[string]int64{"c.json": 1, "l/layer.tar": 10},
+			digests:  map[string]string{"l/layer.tar": digest},
+			small:    map[string][]byte{"c.json": []byte(config), "l/layer.tar": []byte("0123456789")},
+			manifest: []dockerManifest{{Config: "c.json", Layers: []string{"l/layer.tar"}, RepoTags: []string{"a:1"}}},
+		}
+		if err := a.check(); (err == nil) != good {
+			t.Errorf("%s: %v", diffID, err)
+		}
+		if layers := a.images()[0].Layers; len(layers) != 1 || layers[0] != diffID {
+			t.Errorf("%v", layers)
+		}
+	}
+}
+
+func TestNamesOfOneImageAreOneEntry(t *testing.T) {
+	list := criImages([]image{{"a:1", "sha256:1", 5, nil}, {"b:1", "sha256:2", 6, nil}, {"c:1", "sha256:1", 5, nil}})
+	if len(list) != 2 || strings.Join(list[0].names, " ") != "a:1 c:1" || list[1].id != "sha256:2" {
+		t.Errorf("%+v", list)
+	}
+}
+
 func TestNamesOfAnIndex(t *testing.T) {
 	a := &archive{}
 	raw := `{"manifests":[{"digest":"sha256:1","annotations":{"io.containerd.image.name":"docker.io/library/a:1","org.opencontainers.image.ref.name":"1"}},` +

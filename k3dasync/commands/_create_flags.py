@@ -121,6 +121,14 @@ class CreateFlags:
             help="Take everything back after that time; 15m if not given, 0s: no limit.",
         ),
     ] = None
+    ttl: Annotated[
+        str | None,
+        _flag(
+            "--ttl",
+            env="K3DASYNC_TTL",
+            help="Let k3dasync prune delete it after that time, as in 2h; 0s: never.",
+        ),
+    ] = None
     kubeconfig_update_default: Annotated[
         bool | None,
         _flag(
@@ -283,6 +291,7 @@ class CreateFlags:
             "wait": _parsed(parse_wait, self.wait),
             "join": _parsed(parse_join, self.join),
             "timeout": _parsed(parse_duration, self.timeout),
+            "ttl": _parsed(partial(parse_duration, flag="--ttl"), self.ttl),
             "kubeconfig_update_default": _given(self.kubeconfig_update_default),
             "kubeconfig_switch_context": _given(self.kubeconfig_switch_context),
             "image_volume": _opposite(self.no_image_volume),

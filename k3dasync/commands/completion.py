@@ -56,11 +56,11 @@ def _joined(words: Sequence[str]) -> tuple[list[str], str]:
 
 
 def names_of(kind: str) -> list[str]:
-    """Return the names of clusters, nodes or registries that a local engine has."""
+    """Return the names of what of a kind a local engine has."""
     import anyio
 
     from k3dasync import backend
-    from k3dasync.cluster import LABEL_ROLE, Role
+    from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_ROLE, Role
     from k3dasync.operations import listing
 
     found: list[str] = []
@@ -70,6 +70,12 @@ def names_of(kind: str) -> list[str]:
             async with backend.reading(backend.DEFAULT, patience=SECONDS) as engine:
                 if kind == "cluster":
                     found.extend(one.name for one in await listing.list_clusters(engine))
+                    return
+                if kind in {"volume", "network"}:
+                    ask_for = engine.volumes if kind == "volume" else engine.networks
+                    parts = await ask_for(APP)
+                    # A cluster's own go with it.
+                    found.extend(one.name for one in parts if LABEL_CLUSTER not in one.labels)
                     return
                 nodes = await listing.list_nodes(engine)
                 is_meant = {kind, *(Role if kind == "node" else ())}

@@ -27,7 +27,9 @@ def delete(
 
     if all and names:
         raise ConflictingFlags("give names or --all, not both")
-    wanted = None if all else tuple(map(check_name, names or (_usual_name(config),)))
+    # Nodes of clusters elsewhere are listed, and deleted, by the URL of theirs.
+    given = names or (_usual_name(config),)
+    wanted = None if all else tuple(one if "://" in one else check_name(one) for one in given)
 
     async def perform(session: Session) -> operation.Deleted:
         return await operation.delete(

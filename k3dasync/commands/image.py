@@ -19,7 +19,7 @@ _Images = Annotated[
         help="Images of the engine (name, id or digest), tar files, - for standard input.",
     ),
 ]
-_Clusters = Annotated[
+ClustersFlag = Annotated[
     tuple[str, ...],
     Parameter(
         name=["--cluster", "-c"],
@@ -53,7 +53,7 @@ _KeepTools = Annotated[
 
 def import_images(
     *images: _Images,
-    cluster: _Clusters = (DEFAULT_NAME,),
+    cluster: ClustersFlag = (DEFAULT_NAME,),
     timeout: Annotated[str, Parameter(help="Stop after that time; 0s: no limit.")] = "15m",
     mode: _Mode = "auto",
     keep_tarball: _KeepTarball = False,  # noqa: ARG001 - k3d's

@@ -6,12 +6,18 @@ from typing import Any, Literal, get_args, get_origin
 
 from cyclopts import App
 
-from k3dasync.spec import WaitLevel
+from k3dasync.completion.meanings import (
+    CHOICES,
+    FORMS,
+    VALUES,
+    Kind,
+    of_argument,
+    words_of_argument,
+)
 
 GLOBAL = ("--help", "--verbose", "--trace", "--timestamps")
 """With every command."""
 
-Kind = Literal["cluster", "node", "registry"]
 Names = Callable[[Kind], Sequence[str]]
 """Asks the engine for the names of what there is."""
 
@@ -22,36 +28,6 @@ class Candidate:
 
     word: str
     about: str = ""
-
-
-_ARGUMENTS: dict[str, Kind] = {
-    "delete": "cluster",
-    "del": "cluster",
-    "rm": "cluster",
-    "list": "cluster",
-    "ls": "cluster",
-    "get": "cluster",
-    "rollback": "cluster",
-    "print": "cluster",
-    "show": "cluster",
-    "merge": "cluster",
-    "write": "cluster",
-}
-"""What the arguments of commands name, by the command's last word; of `node` all name nodes."""
-_VALUES: dict[str, Kind] = {"--cluster": "cluster", "--registry-use": "registry"}
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "--wait": tuple(WaitLevel),
-    "--runtime": ("docker", "fake"),
-    "--mode": ("auto", "direct", "tools-node"),
-}
-_FORMS = {
-    "list": ("table", "json", "yaml"),
-    "ls": ("table", "json", "yaml"),
-    "get": ("table", "json", "yaml"),
-    "create": ("yaml", "json"),
-    "version": ("json",),
-}
-"""What `--output` takes where it names a form, by the command's last word."""
 
 
 def candidates(app: App, words: Sequence[str], names: Names) -> tuple[Candidate, ...]:
@@ -148,39 +124,46 @@ class _Line:
 
     def _values(self, flag: str) -> Iterator[Candidate]:
         one = self._parameter(flag)
-        known = next((name for name in one.names if name in _VALUES), "") if one else ""
+        known = next((name for name in one.names if name in VALUES), "") if one else ""
         if known:
-            yield from self._named(_VALUES[known])
+            yield from self._named(VALUES[known])
             return
         if one is None:
             return
         for name in one.names:
-            yield from map(Candidate, _CHOICES.get(name, ()))
+            yield from map(Candidate, CHOICES.get(name, ()))
         if _is_flag(one.hint):
             yield from map(Candidate, ("true", "false"))
-        if get_origin(one.hint) is Literal:
-            yield from map(Candidate, get_args(one.hint))
+        if found := _literals(one.hint):
+            yield from map(Candidate, found)
         elif "--output" in one.names and self.path[0] != "kubeconfig":
-            yield from map(Candidate, _FORMS.get(self.path[-1], ()))
+            yield from map(Candidate, FORMS.get(self.path[-1], ()))
 
     def _arguments(self) -> Iterator[Candidate]:
-        one = next((one for one in self.parameters if one.index == 0), None)
+        given = self._given()
+        places = [one for one in self.parameters if one.index is not None]
+        repeated = [one for one in places if _is_repeated(one.hint)]
+        one = next((one for one in places if one.index == len(given)), None)
+        one = one or next(iter(repeated[-1:]), None)
         if one is None or not self.path:
             return
-        if get_origin(one.hint) is Literal:
-            if not self._given():
-                yield from map(Candidate, get_args(one.hint))
-            return
-        kind = _ARGUMENTS.get(self.path[-1])
-        if kind is None or self.path[0] == "config":
-            return
-        if self._given() and not _is_repeated(one.hint):
-            return
-        yield from self._named("node" if self.path[0] == "node" else kind)
+        yield from map(Candidate, _literals(one.hint))
+        yield from map(Candidate, words_of_argument(self.path, len(given)))
+        kind = of_argument(self.path, len(given))
+        if kind == "node" and self.path[-1] == "logs":
+            yield from self._nodes_of(given[0])
+        elif kind is not None:
+            yield from self._named(kind)
 
     def _named(self, kind: Kind) -> Iterator[Candidate]:
         given = {*self.rest, *(word.partition("=")[2] for word in self.rest)}
         yield from (Candidate(name, kind) for name in self.names(kind) if name not in given)
+
+    def _nodes_of(self, cluster: str) -> Iterator[Candidate]:
+        """Yield the nodes of one cluster by their short names."""
+        prefix = f"k3d-{cluster}-"
+        found = [name.removeprefix(prefix) for name in self.names("node") if prefix in name]
+        yield from (Candidate(name, "node") for name in found if name not in self.rest)
 
     def _given(self) -> list[str]:
         """Return the arguments that stand there already."""
@@ -198,3 +181,10 @@ def _is_flag(hint: object) -> bool:
 
 def _is_repeated(hint: object) -> bool:
     return get_origin(hint) is tuple or any(get_origin(one) is tuple for one in get_args(hint))
+
+
+def _literals(hint: object) -> tuple[str, ...]:
+    """Return the words of a choice, which may be left out."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return next((found for one in get_args(hint) if (found := _literals(one))), ())

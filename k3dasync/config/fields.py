@@ -71,6 +71,10 @@ def _timeout(value: str | int) -> float | None:
     return round(value / 1e9, 9) or None
 
 
+def _ttl(text: str) -> float | None:
+    return parse_duration(text, "--ttl") if text else None
+
+
 def shown_duration(seconds: float | None) -> str:
     """Return Go's notation: `15m`, `1.5s`; `0s` for no limit."""
     if not seconds:
@@ -115,6 +119,7 @@ FIELDS = (
     Field("wait", (*_K3D, "wait"), _wait, str),
     Field("join", (*_K3D, "join"), parse_join, str),
     Field("timeout", (*_K3D, "timeout"), _timeout, shown_duration),
+    Field("ttl", (*_K3D, "ttl"), _ttl, shown_duration),
     Field("loadbalancer", (*_K3D, "disableLoadbalancer"), _is_not, _is_not),
     Field("image_volume", (*_K3D, "disableImageVolume"), _is_not, _is_not),
     Field("external_image_volume", (*_K3D, "imageVolume"), _or_none),

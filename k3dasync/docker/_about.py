@@ -26,7 +26,18 @@ def about_host(info: Mapping[str, Any]) -> dict[str, Any]:
         "has_pids_limit": info.get("PidsLimit") is not False,
         "bridge_nf": _bridge_nf(info),
         "time": _seconds(str(info.get("SystemTime", ""))),
+        "architecture": str(info.get("Architecture", "")),
+        "cgroup_driver": str(info.get("CgroupDriver", "")),
+        "filesystem": _filesystem(info),
+        "system": str(info.get("OperatingSystem", "")),
+        "system_type": str(info.get("OSType", "")),
     }
+
+
+def _filesystem(info: Mapping[str, Any]) -> str:
+    """Return what the storage driver stands on; its status is a list of pairs."""
+    told = {str(pair[0]): str(pair[1]) for pair in info.get("DriverStatus") or () if len(pair) == 2}
+    return told.get("Backing Filesystem", "")
 
 
 def is_here(info: Mapping[str, Any]) -> bool:

@@ -51,3 +51,12 @@ def aliases(found: Json) -> tuple[str, ...]:
     names = [name for endpoint in attached.values() for name in endpoint.get("Aliases") or ()]
     given = {str(found["Id"])[:12], str((found.get("Config") or {}).get("Hostname", ""))}
     return tuple(dict.fromkeys(name for name in names if name not in given))
+
+
+def volumes(found: Json) -> dict[str, str]:
+    """Return the volumes that an inspected container mounts: path → name."""
+    return {
+        str(one["Destination"]): str(one["Name"])
+        for one in found.get("Mounts") or []
+        if one.get("Type") == "volume" and one.get("Name")
+    }

@@ -80,6 +80,7 @@ class Connection:
         *,
         params: Mapping[str, str] | Sequence[tuple[str, str]],
         headers: Mapping[str, str] | None = None,
+        data: AsyncIterator[bytes] | None = None,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Ask for a stream of bytes, and close it on leaving, however that happens.
 
@@ -87,10 +88,17 @@ class Connection:
         Entered when the engine has answered; raises foreign errors, so use it inside `mapped`.
         """
         url = f"{self.base}/{self.docker.api_version}/{path}"
-        async with self.session.request(method, url, params=params, headers=headers) as answer:
+        async with self.session.request(
+            method, url, params=params, headers=headers, data=data
+        ) as answer:
             if answer.status >= 400:
                 raise aiodocker.DockerError(answer.status, await answer.text())
             yield answer.content
+
+    async def json(self, path: str, params: Mapping[str, str]) -> Any:
+        """Ask for what aiodocker has no words for; raises foreign errors, as `content` does."""
+        async with self.content("GET", path, params=params) as content:
+            return json.loads(await content.read())
 
     @asynccontextmanager
     async def stream(

@@ -7,6 +7,7 @@ import anyio
 
 from k3dasync.docker import translate
 from k3dasync.docker.insides import Insides
+from k3dasync.docker.logs import Logs
 from k3dasync.docker.networks import Networks
 from k3dasync.errors import Conflict, NotFound
 from k3dasync.runtime import ContainerDetail, ContainerSpec, ContainerState
@@ -19,7 +20,7 @@ STOP_GRACE = 10
 _ENDING = frozenset({"SIGTERM", "SIGKILL"})
 
 
-class Containers(Insides, Networks):
+class Containers(Insides, Logs, Networks):
     """That part of the Runtime."""
 
     async def create_container(self, spec: ContainerSpec) -> str:
@@ -74,23 +75,25 @@ class Containers(Insides, Networks):
         async with self._changing("rename", f"container {name}"):
             await self._engine.docker.containers.container(name).rename(new_name)
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
         async with self._limiters.slot("remove"):
             try:
                 detail = await self.inspect_container(name)
                 if not translate.carries(detail.state.labels, labels):
                     return False
-                await self._remove(name, detail.state.id)
+                await self._remove(name, detail.state.id, with_volumes=not keeps_volumes)
             except NotFound:
                 return False
             return True
 
-    async def _remove(self, name: str, id: str) -> None:
+    async def _remove(self, name: str, id: str, *, with_volumes: bool) -> None:
         # By id: the name may belong to another one by now.
         container = self._engine.docker.containers.container(id)
         try:
             async with self._changing("remove", f"container {name}", seconds=RUN_TIMEOUT):
-                await container.delete(force=True, v=True)
+                await container.delete(force=True, v=with_volumes)
         except Conflict as error:
             if "already in progress" not in error.words:
                 raise

@@ -42,18 +42,28 @@ async def registry_auth(image: str, environ: Mapping[str, str], home: Path) -> s
     A configuration or helper that fails counts as no credentials: most images need none, and if
     this one does the registry says so.
     """
+    return _header(await login(image, environ, home), _keys(image)[0])
+
+
+async def login(image: str, environ: Mapping[str, str], home: Path) -> dict[str, str] | None:
+    """Return what is known for an image's registry: `username` and `password`, or a token."""
     try:
         config = read_config(config_folder(environ, home) / "config.json")
     except EngineUnavailable:
         return None
-    registry, _ = split_image(image)
-    keys = [DOCKER_HUB_KEY, DOCKER_HUB] if registry == DOCKER_HUB else [registry]
+    keys = _keys(image)
     helpers = config.get("credHelpers") or {}
     helper = next((helpers[key] for key in keys if key in helpers), config.get("credsStore"))
     found = None
     if helper:
         found = await _ask_helper(str(helper), keys[0], environ)
-    return _header(found or _look_up(config.get("auths") or {}, keys), keys[0])
+    return found or _look_up(config.get("auths") or {}, keys)
+
+
+def _keys(image: str) -> list[str]:
+    """Return what docker may have filed a registry's credentials under."""
+    registry, _ = split_image(image)
+    return [DOCKER_HUB_KEY, DOCKER_HUB] if registry == DOCKER_HUB else [registry]
 
 
 async def _ask_helper(helper: str, key: str, environ: Mapping[str, str]) -> dict[str, str] | None:

@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 import anyio
 from aiodocker.execs import Exec
-from aiodocker.stream import Stream
+from aiodocker.stream import Message, Stream
 from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
 
 from k3dasync.docker.connection import EXIT_PAUSE, Connection
+from k3dasync.insides import Take
 from k3dasync.runtime import Executed
 
 PIECE = 64 * 2**10
@@ -38,8 +39,10 @@ async def execute(
     command: Sequence[str],
     stdin: AsyncIterator[bytes] | None,
     slot: Slot,
+    *,
+    take: Take | None = None,
 ) -> Executed:
-    """Run it; raises foreign errors, so use it inside `mapped`, and what *stdin* raises.
+    """Run it; raises foreign errors, so use it inside `mapped`, and what *stdin* or *take* raises.
 
     The *slot* is held until it has started.
     """
@@ -52,8 +55,13 @@ async def execute(
                 # Without a limit: only the command and its input know how long they take.
                 stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
                 await stack.enter_async_context(_cut_off(stream))
-            out, err = await _converse(process, stream, stdin)
-        return Executed(code=await _exit_code(process), out=out, err=err)
+            said = {1: bytearray(), 2: bytearray()}
+
+            async def keep(number: int, piece: bytes) -> None:
+                said[number] += piece
+
+            await _converse(process, stream, stdin, take or keep)
+        return Executed(code=await _exit_code(process), out=bytes(said[1]), err=bytes(said[2]))
     except BaseException:
         if process is not None:
             with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
@@ -120,10 +128,9 @@ class _Conversation(ByteStream):
 
 
 async def _converse(
-    process: Exec, stream: Stream, stdin: AsyncIterator[bytes] | None
-) -> tuple[bytes, bytes]:
+    process: Exec, stream: Stream, stdin: AsyncIterator[bytes] | None, take: Take
+) -> None:
     """Feed and listen at once; the end of the output is the end of both."""
-    said = {1: bytearray(), 2: bytearray()}
     failures: list[Exception] = []
     fed = 0
 
@@ -152,15 +159,23 @@ async def _converse(
         if stdin is not None:
             group.start_soon(feed, stdin)
             group.start_soon(notice_end)
-        # A connection that breaks because nobody reads our input any more tells no more than
-        # that: the exit code is asked for next.
-        with suppress(*_LOST):
-            while (message := await stream.read_out()) is not None:
-                said[message.stream] += message.data
+        try:
+            while (message := await _read_out(stream)) is not None:
+                await take(message.stream, message.data)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
         group.cancel_scope.cancel()
     if failures:
         raise failures[0]
-    return bytes(said[1]), bytes(said[2])
+
+
+async def _read_out(stream: Stream) -> Message | None:
+    # A connection that breaks because nobody reads our input any more tells no more than that: the
+    # exit code is asked for next.
+    try:
+        return await stream.read_out()
+    except _LOST:
+        return None
 
 
 async def _feed(stream: Stream, source: AsyncIterator[bytes]) -> None:

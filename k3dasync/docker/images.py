@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from k3dasync.docker import credentials, pull
+import anyio
+
+from k3dasync.docker import credentials, platforms, pull
+from k3dasync.docker._asking import CALL_TIMEOUT
 from k3dasync.docker.connection import Connection
 from k3dasync.errors import EngineError, ImageUnavailable
 from k3dasync.runtime import ImageState, PullProgress
@@ -40,10 +43,25 @@ async def exported(
     async with AsyncExitStack() as stack:
         # No deadline: an engine packs images on its disk before it answers.
         with connection.mapped("export", resource):
+            platform = await _platform(connection, tags)
+            params = [("names", tag) for tag in tags]
+            params += [("platform", platform)] if platform else []
             content = await stack.enter_async_context(
-                connection.content("GET", "images/get", params=[("names", tag) for tag in tags])
+                connection.content("GET", "images/get", params=params)
             )
         yield _Pieces(connection, resource, content.iter_chunked(PIECE))
+
+
+async def _platform(connection: Connection, tags: Sequence[str]) -> str | None:
+    """Return the platform to ask for, None where all that an index names is there."""
+    if not platforms.knows_platforms(connection.docker.api_version):
+        return None
+    with anyio.fail_after(CALL_TIMEOUT):
+        listed = await connection.json("images/json", {"manifests": "1"})
+        if platforms.wanted_platform(listed, tags, "") is None:
+            return None
+        info = await connection.docker.system.info()
+    return platforms.wanted_platform(listed, tags, str(info.get("Architecture", "")))
 
 
 class _Pieces:

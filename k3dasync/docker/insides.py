@@ -11,6 +11,7 @@ from k3dasync.docker import archive
 from k3dasync.docker._asking import Asking
 from k3dasync.docker.execution import conversation, execute
 from k3dasync.errors import EngineError
+from k3dasync.insides import Take
 from k3dasync.runtime import Executed, File
 
 
@@ -61,11 +62,17 @@ class Insides(Asking):
             return archive.file_paths(found, folder)
 
     async def execute(
-        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None = None,
+        take: Take | None = None,
     ) -> Executed:
         await checkpoint_if_cancelled()
         with self._engine.mapped(f"run {command[0]} in", f"container {name}"):
-            return await execute(self._engine, name, command, stdin, self._limiters.slot("execute"))
+            slot = self._limiters.slot("execute")
+            return await execute(self._engine, name, command, stdin, slot, take=take)
 
     @asynccontextmanager
     async def converse(self, name: str, command: Sequence[str]) -> AsyncIterator[AnyByteStream]:

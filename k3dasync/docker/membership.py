@@ -68,6 +68,10 @@ async def disconnect(
     found = await engine.docker.containers.container(container).show()
     known = connected(found, network, labels)
     if known is None:
+        # One that never ran shows no id for a network that it was given by name.
+        shown = await (await engine.docker.networks.get(network)).show()
+        known = connected(found, str(shown["Name"]), labels)
+    if known is None:
         return False
     target = await engine.docker.networks.get(known)
     await target.disconnect({"Container": container})

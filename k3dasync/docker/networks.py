@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from k3dasync.docker import membership, translate
 from k3dasync.docker._asking import Asking
+from k3dasync.docker._usage import volume_usage
 from k3dasync.errors import Conflict, NotFound
-from k3dasync.runtime import NetworkSpec, NetworkState, VolumeSpec, VolumeState
+from k3dasync.runtime import NetworkSpec, NetworkState, VolumeSpec, VolumeState, VolumeUsage
+
+COUNT_TIMEOUT = 300.0
+"""For counting bytes: the engine walks through every file of every volume."""
 
 
 class Networks(Asking):
@@ -78,6 +82,12 @@ class Networks(Asking):
             volumes = self._engine.docker.volumes
             found = await volumes.list(filters=translate.filters(labels))  # type: ignore[no-untyped-call]
         return [translate.volume(entry) for entry in found.get("Volumes") or []]
+
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        # Older engines know no `type` and count everything.
+        with self._asking("count", "what is in volumes", seconds=COUNT_TIMEOUT):
+            found = await self._engine.docker._query_json("system/df?type=volume")  # noqa: SLF001
+        return volume_usage(found)
 
     async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         try:

@@ -1,6 +1,6 @@
 """The Runtime of a Docker engine, by its HTTP API."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -13,7 +13,8 @@ from sys import platform
 from types import TracebackType
 from typing import Self
 
-from k3dasync.docker import credentials, elsewhere, images, translate
+from k3dasync.build import BuildSpec
+from k3dasync.docker import building, credentials, elsewhere, images, translate
 from k3dasync.docker.connection import connect
 from k3dasync.docker.containers import Containers
 from k3dasync.docker.endpoint import resolve
@@ -96,6 +97,12 @@ class DockerRuntime(Containers):
         self, tags: Sequence[str]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return images.exported(self._engine, tags)
+
+    async def build_image(
+        self, context: AsyncIterator[bytes] | None, spec: BuildSpec, say: Callable[[str], None]
+    ) -> None:
+        headers = await building.build_headers(spec, self._environ, self._home)
+        await building.built(self._engine, context, spec, headers, say)
 
     @asynccontextmanager
     async def container_events(

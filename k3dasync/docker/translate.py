@@ -169,6 +169,7 @@ def network(found: Json) -> NetworkState:
         subnets=tuple(str(pool["Subnet"]) for pool in pools if pool.get("Subnet")),
         gateway=_gateway(ipv4[0], driver) if ipv4 else "",
         labels=_labels(found),
+        created=_seconds(str(found.get("Created", ""))),
     )
 
 
@@ -198,7 +199,11 @@ def members(found: Json) -> Mapping[str, str]:
 
 def volume(found: Json) -> VolumeState:
     """Read a volume, listed or inspected."""
-    return VolumeState(name=str(found["Name"]), labels=_labels(found))
+    return VolumeState(
+        name=str(found["Name"]),
+        labels=_labels(found),
+        created=_seconds(str(found.get("CreatedAt", ""))),
+    )
 
 
 def listed_container(found: Json, networks: Mapping[str, str]) -> ContainerState:
@@ -253,6 +258,7 @@ def inspected_container(found: Json, networks: Mapping[str, str]) -> ContainerDe
         fixed_addresses=_asked.fixed_addresses(found, networks),
         aliases=_asked.aliases(found),
         init=bool(host.get("Init")),
+        volumes=_asked.volumes(found),
     )
 
 

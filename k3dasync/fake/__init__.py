@@ -24,6 +24,7 @@ from k3dasync.fake.faults import (
 from k3dasync.fake.host import HEALTHY, look_at
 from k3dasync.fake.kubernetes import Connector, FakeKubernetes
 from k3dasync.fake.latency import Cost, EngineLatency, Latency, NodeLatency
+from k3dasync.fake.registry import Answers
 from k3dasync.fake.state import Snapshot
 from k3dasync.host import HostView
 from k3dasync.invalid import InvalidSetting
@@ -86,4 +87,5 @@ def backend_of(
         etcd=EtcdConnector(runtime),
         is_rehearsal=is_rehearsal,
         look=look_at(HEALTHY if host is None else host),
+        registry_answers=Answers(runtime),
     )

@@ -6,14 +6,15 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from k3dasync.fake.balancer import API_PORT
+from k3dasync.fake.balancer import API_PORT, Balancer
 from k3dasync.fake.claims import listen
 from k3dasync.fake.datastore import NOT_READY, Datastore
 from k3dasync.fake.faults import NodeTrouble, Stage
 from k3dasync.fake.latency import Cost
+from k3dasync.fake.log import EPOCH
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Exit
-from k3dasync.fake.state import EPOCH, Container, Service
+from k3dasync.fake.state import Container, Service
 from k3dasync.images import K3S_VERSION
 
 NODE_PASSWORD = "/etc/rancher/node/password"  # noqa: S105 - a path
@@ -113,8 +114,11 @@ class Boot:
                 self._disk_pressure = fault.says
 
     def server(self) -> Container | None:
-        """Return the running container that `K3S_URL` names, if there is one."""
-        return self.machine.find(self.target, self.container)
+        """Return the server that `K3S_URL` leads to, through a load balancer too, if one runs."""
+        found = self.machine.find(self.target, self.container)
+        if found is not None and isinstance(found.data, Balancer):
+            return found.data.choose(self.machine, found)
+        return found
 
     def supervisor(self) -> Datastore | None:
         """Return the cluster of the server to join, if its supervisor answers."""

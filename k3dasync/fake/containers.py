@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-import anyio
-
 from k3dasync.errors import Conflict, EngineError, NotFound
 from k3dasync.fake import programs
 from k3dasync.fake.insides import Insides
@@ -24,19 +22,22 @@ class Containers(Insides, Networks):
     async def create_container(self, spec: ContainerSpec) -> str:
         async with self._calls.change("create_container", spec.name, kind="create"):
             inventory, resource = self._machine.inventory, f"container {spec.name}"
-            if spec.image not in inventory.images:
+            image = inventory.image(spec.image)
+            if image is None:
                 raise NotFound("create", resource, f"No such image: {spec.image}")
             if spec.name in inventory.containers:
                 owner = inventory.containers[spec.name].id
                 words = f'the container name "/{spec.name}" is already in use by container {owner}'
                 raise Conflict("create", resource, words)
-            container = Container(self._machine.new_id(), spec, anyio.current_time())
+            container = Container(
+                self._machine.new_id(), spec, self._machine.now(), image_id=image.id
+            )
             # A network that is not there is no error before the start.
             with suppress(EngineError):
                 container.endpoints[0].found = inventory.network("create", spec.network)
             # The name is claimed at once, the files come in a second call of the engine's.
             inventory.containers[spec.name] = container
-            inventory.make_volumes(spec.binds)
+            inventory.make_volumes(container, self._machine.new_id)
             await self._spend(self.latency.engine.create)
             container.files.update((file.path, file.content) for file in spec.files)
             self._machine.tell("create", container)
@@ -100,7 +101,9 @@ class Containers(Insides, Networks):
         ):
             self._machine.inventory.rename(container, new_name)
 
-    async def remove_container(self, name: str, labels: Mapping[str, str]) -> bool:
+    async def remove_container(
+        self, name: str, labels: Mapping[str, str], *, keeps_volumes: bool = False
+    ) -> bool:
         async with self._calls.change("remove_container", name, kind="remove"):
             found = self._machine.inventory.containers.get(name)
             if found is None or not has_labels(found, labels):
@@ -109,7 +112,7 @@ class Containers(Insides, Networks):
             async with found.lock:
                 if self._machine.inventory.containers.get(name) is not found:
                     return False  # somebody else has removed it meanwhile
-                await self._machine.remove(found)
+                await self._machine.remove(found, keeps_volumes=keeps_volumes)
                 return True
 
     async def containers(self, labels: Mapping[str, str] | None = None) -> Sequence[ContainerState]:

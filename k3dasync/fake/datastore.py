@@ -19,7 +19,9 @@ UNHEALTHY = "etcdserver: unhealthy cluster"
 NOT_IN_SYNC = "etcdserver: can only promote a learner member which is in sync with leader"
 NO_LEARNER = "etcdserver: can only promote a learner member"
 NO_MEMBER = "etcdserver: member not found"
+NO_ANSWER = "context deadline exceeded"
 
+PASSWORD_SUFFIX = ".node-password.k3s"  # noqa: S105 - part of a secret's name
 NOT_READY = "container runtime network not ready: cni plugin not initialized"
 LOST = "Kubelet stopped posting node status."
 
@@ -61,6 +63,7 @@ class Datastore:
     connected: set[str] = field(default_factory=set)
     apis: set[str] = field(default_factory=set)
     kubelets: set[str] = field(default_factory=set)
+    drained: set[str] = field(default_factory=set)
     version: int = 0
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -93,6 +96,31 @@ class Datastore:
             raise EtcdRefused(NOT_IN_SYNC)
         member.is_learner = False
         self.tell()
+
+    def remove(self, id: int, now: float) -> None:
+        """Take a member away; raises EtcdRefused if there is none, or too few would be left.
+
+        As etcd's `--strict-reconfig-check` has it (mayRemoveMember of its server): who is not there
+        may go, and of those who are only as many as leave a quorum that has been healthy for long.
+        """
+        member = next((one for one in self.members if one.id == id), None)
+        if member is None:
+            raise EtcdRefused(NO_MEMBER)
+        if not self.has_quorum:
+            raise EtcdRefused(NO_ANSWER)
+        if not member.is_learner and member.node in self.connected:
+            rest = [one for one in self.members if not one.is_learner and one is not member]
+            there = [one for one in rest if self._has_long_been_there(one, now)]
+            if not rest or 2 * len(there) <= len(rest):
+                raise EtcdRefused(UNHEALTHY)
+        self.members = [one for one in self.members if one is not member]
+        self.tell()
+
+    def _has_long_been_there(self, one: EtcdMember, now: float) -> bool:
+        if one is self.members[0]:  # the one that is asked
+            return one.node in self.connected
+        since = one.connected_since
+        return since is not None and since + self.latency.healthy_after <= now
 
     def _are_healthy(self, now: float) -> bool:
         """Say whether all voters but the oldest, who is asked, have been connected for long.
@@ -174,6 +202,18 @@ class Datastore:
         self.passwords.pop(node, None)
         self.members = [one for one in self.members if one.node != node]
         self.tell()
+        return True
+
+    def delete_secret(self, name: str) -> bool:
+        """Delete a secret of kube-system; there are only nodes' passwords."""
+        node = name.removesuffix(PASSWORD_SUFFIX)
+        return name != node and self.passwords.pop(node, None) is not None
+
+    def drain(self, node: str) -> bool:
+        """Let nothing run on a node any more; say whether there is one of that name."""
+        if node not in self.nodes:
+            return False
+        self.drained.add(node)
         return True
 
     def note(self, workload: Workload) -> None:

@@ -1,15 +1,17 @@
 """A container engine in memory: the rules of a real one, its times, and trouble on order."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 import anyio
 
+from k3dasync.build import BuildSpec
 from k3dasync.errors import ImageUnavailable, NotFound
-from k3dasync.fake import archives
+from k3dasync.fake import archives, builder
 from k3dasync.fake.calls import Calls
 from k3dasync.fake.containers import Containers
 from k3dasync.fake.cores import Cores
@@ -18,6 +20,7 @@ from k3dasync.fake.host import TOLD
 from k3dasync.fake.laboratory import default_images
 from k3dasync.fake.latency import Cost, Latency
 from k3dasync.fake.machine import Machine
+from k3dasync.image_errors import BuildFailed
 from k3dasync.limits import Limits
 from k3dasync.runtime import (
     ContainerEvent,
@@ -33,6 +36,10 @@ IMAGE_BYTES = 75_000_000
 PULL_STEPS = 20
 """Reports of one pull: enough to see it move."""
 _LATENCY, _LIMITS = Latency(), Limits()
+
+
+def _unheard(_done: int, _total: int | None) -> None:
+    """Be told how far a base is: a build says nothing of it."""
 
 
 class FakeRuntime(Containers):
@@ -115,7 +122,7 @@ class FakeRuntime(Containers):
     async def images(self) -> Sequence[ImageState]:
         async with self._calls.read("images"):
             await self._spend(self.latency.engine.read)
-            return list(self._machine.inventory.images.values())
+            return list({one.id: one for one in self._machine.inventory.images.values()}.values())
 
     @asynccontextmanager
     async def export_images(self, tags: Sequence[str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -137,6 +144,34 @@ class FakeRuntime(Containers):
             found = next(pieces, None)
             await anyio.sleep(self.latency.engine.export_megabyte * len(found or b"") / 1e6)
             return found
+
+    async def build_image(
+        self, context: AsyncIterator[bytes] | None, spec: BuildSpec, say: Callable[[str], None]
+    ) -> None:
+        async with self._calls.read("build_image", ",".join(spec.tags)):
+            made = await builder.recipe(context, spec, say)
+            known = {tag for one in await self.images() for tag in one.tags}
+            for base in made.bases:
+                if not known & set(archives.image(base, 0).tags):
+                    await self._fetch(base, spec)
+            await self._spend(self.latency.engine.copy)
+            self._name(made.image, spec.tags)
+            say(f"Successfully built {made.image.id.removeprefix('sha256:')[:12]}")
+
+    def _name(self, image: ImageState, names: Sequence[str]) -> None:
+        """Let an image have these names, which others lose."""
+        images = self._machine.inventory.images
+        for key, other in tuple(images.items()):
+            if other.id != image.id and set(other.tags) & set(image.tags):
+                tags = tuple(tag for tag in other.tags if tag not in image.tags)
+                images[key] = replace(other, tags=tags)
+        images.update(dict.fromkeys(names, image))
+
+    async def _fetch(self, base: str, spec: BuildSpec) -> None:
+        try:
+            await self.pull_image(base, _unheard)
+        except ImageUnavailable as error:
+            raise BuildFailed(spec.tags, error.words) from error
 
     @asynccontextmanager
     async def container_events(

@@ -36,6 +36,14 @@ class FakeEtcd:
         store.promote(id, anyio.current_time())
         await faults.strike(hit, Moment.AFTER)
 
+    async def remove(self, id: int) -> None:
+        faults = self._runtime.faults
+        hit = faults.arrive("remove_member", self._server)
+        await faults.strike(hit, Moment.BEFORE)
+        store = await self._store()
+        store.remove(id, anyio.current_time())
+        await faults.strike(hit, Moment.AFTER)
+
     async def _store(self) -> Datastore:
         self._runtime.faults.check_alive()
         await anyio.sleep(CALL_SECONDS if self._runtime.latency.engine.read.idle else 0)

@@ -1,6 +1,6 @@
 """The fake engine's host, and what is read of it: from outside, or in a node."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from k3dasync.host import Disk, HostView, LookAtHost
@@ -16,6 +16,11 @@ TOLD: Mapping[str, Any] = {
     "default_runtime": "runc",
     "bridge_nf": True,
     "shares_host": True,
+    "architecture": "x86_64",
+    "cgroup_driver": "systemd",
+    "filesystem": "extfs",
+    "system": "Debian GNU/Linux 12 (bookworm)",
+    "system_type": "linux",
 }
 """What the engine tells of a host on which clusters work."""
 FILES: Mapping[str, bytes] = {
@@ -63,3 +68,12 @@ def grep(files: Mapping[str, bytes], paths: Sequence[str]) -> Executed:
 def df(files: Mapping[str, bytes], folder: str) -> Executed:
     """Run `df -Pk`; its table is in a file beside."""
     return Executed(code=0, out=files.get(f"{folder}.df", b""))
+
+
+def sockets(listening: Iterable[tuple[int, str]]) -> bytes:
+    """Return what /proc/net/tcp and its like say in a container that listens on these."""
+    lines = ["  sl  local_address rem_address   st"]
+    for port, protocol in listening:
+        state = "07" if protocol == "udp" else "0A"
+        lines.append(f"   0: 00000000:{port:04X} 00000000:0000 {state}")
+    return "".join(f"{line}\n" for line in lines).encode()

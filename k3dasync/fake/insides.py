@@ -11,8 +11,11 @@ from k3dasync.fake._asking import Asking
 from k3dasync.fake.ctr import GOOD
 from k3dasync.fake.ctr import converse as converse_with
 from k3dasync.fake.ctr import run as run_command
+from k3dasync.fake.following import Following
 from k3dasync.fake.process import KILLED
 from k3dasync.fake.state import TMPFS
+from k3dasync.insides import Take
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import (
     Executed,
     File,
@@ -30,6 +33,7 @@ class Insides(Asking):
                 # In a container that runs, a tmpfs hides what is put under its path.
                 if not (container.is_running and file.path.startswith(TMPFS)):
                     container.files[file.path] = file.content
+            self._machine.changed.tell()
 
     async def read_file(self, name: str, path: str) -> bytes:
         async with self._calls.read("read_file", name):
@@ -51,16 +55,27 @@ class Insides(Asking):
             return found
 
     async def execute(
-        self, name: str, command: Sequence[str], *, stdin: AsyncIterator[bytes] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterator[bytes] | None = None,
+        take: Take | None = None,
     ) -> Executed:
         async with self._calls.read("execute", name):
             async with self._calls.slot("execute"):
                 await self._spend(self.latency.engine.execute)
             container, process = self._machine.running(f"run {command[0]} in", name)
             ctr = self._machine.ctr.get(name, GOOD)
-            return await process.beside(
+            done = await process.beside(
                 partial(run_command, container, command, stdin, ctr), Executed(code=KILLED)
             )
+            if take is None:
+                return done
+            for number, said in ((1, done.out), (2, done.err)):
+                if said:
+                    await take(number, said)
+            return Executed(code=done.code)
 
     @asynccontextmanager
     async def converse(self, name: str, command: Sequence[str]) -> AsyncIterator[AnyByteStream]:
@@ -76,3 +91,12 @@ class Insides(Asking):
             await self._spend(self.latency.engine.read)
             lines = self._machine.inventory.container("read the log of", name).log
             return tuple(lines)[-tail:] if tail else ()
+
+    @asynccontextmanager
+    async def follow_logs(
+        self, name: str, *, tail: int | None = None, since: int = 0, follow: bool = True
+    ) -> AsyncIterator[AsyncIterator[LogLine]]:
+        async with self._calls.read("follow_logs", name):
+            await self._spend(self.latency.engine.read)
+            container = self._machine.inventory.container("read the log of", name)
+        yield Following(container, tail=tail, since=since, follow=follow)

@@ -60,6 +60,11 @@ class FakeKubernetes:
         _, store = self._connected()
         return store.delete_node(name)
 
+    async def delete_secret(self, namespace: str, name: str) -> bool:
+        await self._ask("delete_secret", name)
+        _, store = self._connected()
+        return namespace == "kube-system" and store.delete_secret(name)
+
     async def _ask(self, verb: str, name: str = "") -> None:
         faults = self._runtime.faults
         hit = faults.arrive(verb, name)

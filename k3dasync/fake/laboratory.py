@@ -3,8 +3,6 @@
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-import anyio
-
 from k3dasync import images
 from k3dasync.fake import archives, programs
 from k3dasync.fake.claims import engine_subnet
@@ -15,6 +13,8 @@ from k3dasync.fake.state import Container, Network, Snapshot
 from k3dasync.runtime import ContainerSpec, PortBinding
 
 FOREIGN_IMAGE = "docker.io/library/busybox:stable"
+_DECLARED: Mapping[str, tuple[str, ...]] = {images.REGISTRY: ("/var/lib/registry",)}
+"""Where images want volumes: k3s's do too, but nothing here asks for what is in those."""
 
 
 class Laboratory:
@@ -28,8 +28,11 @@ class Laboratory:
         """The engine's insides."""
         return self._machine
 
-    def add_image(self, name: str, *, size: int = archives.SIZE) -> None:
-        """Let the engine have an image of *size* bytes."""
+    def add_image(
+        self, name: str, *, size: int = archives.SIZE, volumes: tuple[str, ...] = ()
+    ) -> None:
+        """Let the engine have an image of *size* bytes that wants *volumes* at these paths."""
+        self._machine.inventory.declared[name] = volumes or _DECLARED.get(name, ())
         self._machine.inventory.images[name] = archives.image(name, size)
 
     def remove_image(self, name: str) -> None:
@@ -57,6 +60,7 @@ class Laboratory:
             dynamic=chosen,
             labels=dict(labels or {}),
             has_user_subnet=subnet is not None,
+            created=machine.now(),
         )
         machine.inventory.networks[network.id] = network
         return network.id
@@ -82,7 +86,7 @@ class Laboratory:
             ports=tuple(ports),
             labels=dict(labels or {}),
         )
-        container = Container(machine.new_id(), spec, anyio.current_time())
+        container = Container(machine.new_id(), spec, machine.now())
         container.endpoints[0].found = machine.inventory.network("create", network)
         machine.inventory.containers[name] = container
         if is_running:

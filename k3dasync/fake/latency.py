@@ -120,6 +120,8 @@ class NodeLatency:
 
     # The node controller calls a kubelet lost that has been silent for 40 s, its default.
     lost_after: float = 40.0
+    # A registry reads its settings and listens: assumed, not measured.
+    registry: Cost = Cost(0.1, 0.02)
     # nginx forks and listens.
     loadbalancer: Cost = Cost(0.05, 0.02)
 

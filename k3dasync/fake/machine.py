@@ -16,6 +16,7 @@ from k3dasync.fake.cores import Cores
 from k3dasync.fake.ctr import Ctr
 from k3dasync.fake.faults import Faults
 from k3dasync.fake.latency import Latency
+from k3dasync.fake.log import EPOCH
 from k3dasync.fake.process import KILLED, Exit, Process, Program
 from k3dasync.fake.state import Container, Endpoint, Inventory, Network, has_labels
 from k3dasync.runtime import ContainerEvent, Status
@@ -50,6 +51,10 @@ class Machine:
         """Return an id as long as the engine's."""
         return f"{next(self._ids):064x}"
 
+    def now(self) -> float:
+        """Return the time by the engine's clock, in seconds since 1970."""
+        return EPOCH.timestamp() + anyio.current_time()
+
     def process(self, container: Container) -> Process | None:
         """Return the process of a container, if it is started."""
         return self._processes.get(container.id)
@@ -60,6 +65,8 @@ class Machine:
         process = self.process(container)
         if process is None or not container.is_running:
             words = f"Container {container.id} is not running"
+            if container.status is Status.PAUSED:
+                words = f"Container {name} is paused, unpause the container before exec"
             raise Conflict(operation, f"container {name}", words)
         return container, process
 
@@ -100,6 +107,7 @@ class Machine:
             if has_labels(container, listener.labels):
                 event = ContainerEvent(action=action, name=container.name, exit_code=exit_code)
                 listener.send.send_nowait(event)
+        container.log.changed.tell()
         self.changed.tell()
 
     def cut_streams(self) -> None:
@@ -172,7 +180,7 @@ class Machine:
 
     def _exited(self, container: Container, exit: Exit) -> None:
         container.serves.clear()
-        container.listens = 0
+        container.listens, container.sockets = 0, ()
         container.status, container.exit_code = Status.EXITED, exit.code
         container.is_oom = exit.is_oom
         if exit.is_oom:
@@ -180,15 +188,18 @@ class Machine:
         self.tell("die", container, exit.code)
 
     async def connect(self, container: Container, endpoint: Endpoint, network: Network) -> None:
-        """Add a place in a network; one that runs gets its address at once."""
+        """Add a place in a network; one that runs gets its address, and in the first its ports."""
         resource = f"container {container.name}"
         if container.endpoint(network) is not None:
             words = f"endpoint with name {container.name} already exists in network {network.name}"
             raise Conflict("connect", resource, words)
         if container.is_live:
             endpoint.address = claim_address(self.inventory, container, endpoint, network)
+            if not container.endpoints:
+                container.bound = claim_ports(self.inventory, container, self._ephemeral)
         endpoint.found = network
         container.endpoints.append(endpoint)
+        self.changed.tell()
         await self.cores.spend(self.latency.engine.network_connect)
 
     async def disconnect(self, container: Container, endpoint: Endpoint) -> None:
@@ -196,6 +207,7 @@ class Machine:
         container.endpoints.remove(endpoint)
         if not container.endpoints:
             container.bound = ()
+        self.changed.tell()
         await self.cores.spend(self.latency.engine.network_connect)
 
     async def end(self, container: Container, *, grace: float | None = None) -> None:
@@ -238,7 +250,7 @@ class Machine:
         container.status = Status.RUNNING
         self.tell("unpause", container)
 
-    async def remove(self, container: Container) -> None:
+    async def remove(self, container: Container, *, keeps_volumes: bool = False) -> None:
         """End a container and take it apart; its name is free when this returns."""
         engine = self.latency.engine
         await self.kill(container)
@@ -247,4 +259,6 @@ class Machine:
         async with self.removal:
             await anyio.sleep(engine.remove_serial)
         del self.inventory.containers[container.name]
+        for name in () if keeps_volumes else container.anonymous.values():
+            self.inventory.volumes.pop(name, None)
         self.tell("destroy", container)

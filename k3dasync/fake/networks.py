@@ -11,7 +11,11 @@ from k3dasync.runtime import (
     NetworkState,
     VolumeSpec,
     VolumeState,
+    VolumeUsage,
 )
+
+VOLUME_BYTES = 1_000_000
+"""What is in every volume: nothing here writes into them."""
 
 
 class Networks(Asking):
@@ -20,6 +24,7 @@ class Networks(Asking):
     async def create_network(self, spec: NetworkSpec) -> str:
         async with self._calls.change("create_network", spec.name):
             network = network_of(self._machine.inventory, spec, self._machine.new_id())
+            network.created = self._machine.now()
             self._machine.inventory.networks[network.id] = network
             await self._spend(self.latency.engine.network_create)
             return network.id
@@ -53,6 +58,8 @@ class Networks(Asking):
             found = self._machine.inventory.containers.get(container)
             for endpoint in found.endpoints if found else ():
                 is_meant = network in {endpoint.name, endpoint.found and endpoint.found.id}
+                if found and found.started is None and endpoint.is_by_id:
+                    continue
                 if found and is_meant and labels.items() <= endpoint.labels.items():
                     await self._machine.disconnect(found, endpoint)
                     return True
@@ -69,7 +76,7 @@ class Networks(Asking):
             return bool(found)
 
     def _remove_unused(self, network: Network) -> None:
-        if network.is_host:
+        if network.is_predefined:
             words = f"{network.name} is a pre-defined network and cannot be removed"
             raise EngineError("remove", f"network {network.name}", words)
         members = [member.name for member, _ in self._machine.inventory.members(network)]
@@ -83,13 +90,23 @@ class Networks(Asking):
     async def create_volume(self, spec: VolumeSpec) -> VolumeState:
         async with self._calls.change("create_volume", spec.name):
             await self._spend(self.latency.engine.volume)
-            made = VolumeState(name=spec.name, labels=dict(spec.labels))
+            now = self._machine.now()
+            made = VolumeState(name=spec.name, labels=dict(spec.labels), created=now)
             return self._machine.inventory.volumes.setdefault(spec.name, made)
 
     async def volumes(self, labels: Mapping[str, str] | None = None) -> Sequence[VolumeState]:
         async with self._calls.read("volumes"):
             await self._spend(self.latency.engine.read)
             return carrying(self._machine.inventory.volumes.values(), labels)
+
+    async def volume_usage(self) -> Mapping[str, VolumeUsage]:
+        async with self._calls.read("volume_usage"):
+            await self._spend(self.latency.engine.read)
+            inventory = self._machine.inventory
+            return {
+                name: VolumeUsage(size=VOLUME_BYTES, users=len(inventory.users_of(name)))
+                for name in inventory.volumes
+            }
 
     async def remove_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         async with self._calls.change("remove_volume", name):

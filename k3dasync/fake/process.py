@@ -41,6 +41,7 @@ class Process:
     ended: anyio.Event = field(default_factory=anyio.Event)
     whole: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     life: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    died: anyio.Event = field(default_factory=anyio.Event)
     code: int = 0
     last_exit: Exit = field(default_factory=lambda: Exit(0))
 
@@ -55,15 +56,16 @@ class Process:
         self.life.cancel()
 
     async def beside(self, call: Callable[[], Awaitable[T]], killed: T) -> T:
-        """Return what *call* returns, or *killed* if this ends first; raises what it raises."""
+        """Return what *call* returns, or *killed* if this life ends first; raises what it does."""
         result, failures = killed, list[Exception]()
 
-        async def end_with_it() -> None:
-            await self.ended.wait()
+        async def end_with(event: anyio.Event) -> None:
+            await event.wait()
             group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
-            group.start_soon(end_with_it)
+            for event in (self.ended, self.died):
+                group.start_soon(end_with, event)
             try:
                 result = await call()
             except Exception as error:  # noqa: BLE001 - raised below, as it is and not in a group
@@ -81,8 +83,9 @@ class Process:
             except* Exit as group:
                 self.last_exit = _first(group)
         exit = self.last_exit
+        self.died.set()
         # Made for the next life already now: a crash can be ordered before that has begun.
-        self.last_exit, self.life = Exit(0), anyio.CancelScope()
+        self.last_exit, self.life, self.died = Exit(0), anyio.CancelScope(), anyio.Event()
         return exit
 
 

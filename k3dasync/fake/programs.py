@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from k3dasync import nginx
-from k3dasync.fake import balancer, k3s
+from k3dasync.fake import balancer, k3s, registry
 from k3dasync.fake.machine import Machine
 from k3dasync.fake.process import KILLED, Process, Program
 from k3dasync.fake.state import Container
@@ -22,6 +22,8 @@ def of(machine: Machine, container: Container) -> Program:
     main = _K3S.get(command[0]) if command else None
     if main is not None:
         return Program(_bound(main, machine, container), K3S_TERM_CODE)
+    if registry.is_registry(container):
+        return Program(_bound(registry.run, machine, container), 0)
     if {nginx.CONFIG_PATH, nginx.VALUES_PATH} & container.files.keys():
 
         async def balance(process: Process) -> None:

@@ -1,10 +1,9 @@
 """What the fake engine keeps: containers, networks, volumes, images. Nothing here takes time."""
 
 import ipaddress
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import anyio
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.errors import Conflict, EngineError, NotFound
+from k3dasync.fake.log import EPOCH, Log
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerSpec,
@@ -25,18 +25,15 @@ from k3dasync.runtime import (
 
 TMPFS = ("/run/", "/var/run/")
 """Mounted afresh at each start over whatever was put there."""
-LOG_LINES = 1000
-"""Kept of each container: more than anybody asks for."""
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the clock of the engine and its nodes is at zero."""
 
 
 class Service(StrEnum):
-    """What a node that runs offers on its API port, one after the other."""
+    """What a node that runs offers: on its API port, one after the other; or a registry."""
 
     TCP = "tcp"
     SUPERVISOR = "supervisor"
     API = "api"
+    REGISTRY = "registry"
 
 
 @dataclass(slots=True)
@@ -55,10 +52,17 @@ class Network:
     has_user_subnet: bool
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
+    created: float = 0.0
+
     @property
     def is_host(self) -> bool:
-        """Whether it is the host's own, which nobody can make or remove."""
+        """Whether it is the host's own."""
         return self.name == HOST_NETWORK
+
+    @property
+    def is_predefined(self) -> bool:
+        """Whether it is always there: nobody can make or remove it."""
+        return self.id in _PREDEFINED
 
     def shown(self) -> NetworkState:
         """Return it as a listing does."""
@@ -69,6 +73,7 @@ class Network:
             subnets=(str(self.subnet),) if self.subnet else (),
             gateway=self.gateway,
             labels=dict(self.labels),
+            created=self.created,
         )
 
 
@@ -87,19 +92,27 @@ class Endpoint:
         """The network's name, as listings show it."""
         return self.found.name if self.found else self.network
 
+    @property
+    def is_by_id(self) -> bool:
+        """Whether it was made with the network's id: there is no leaving before the first start."""
+        return self.found is not None and self.network == self.found.id
+
 
 @dataclass(slots=True)
 class Container:
     """A container. `data` is what its program keeps over restarts, `serves` what it offers now.
 
-    `listens` is the host's port that its program has taken by itself, on the host's network.
+    `listens` is the host's port that its program has taken by itself, on the host's network;
+    `sockets` are the ports and protocols on which a load balancer listens.
     `imported` are the images in a node, by containerd's names, `executing` the commands beside.
+    `anonymous` are its volumes that nobody has named: path → name.
     """
 
     id: str
     spec: ContainerSpec
     created: float
     new_name: str = ""
+    image_id: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     status: Status = Status.CREATED
     exit_code: int = 0
@@ -109,10 +122,12 @@ class Container:
     endpoints: list[Endpoint] = field(default_factory=list)
     bound: tuple[PortBinding, ...] = ()
     listens: int = 0
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    sockets: tuple[tuple[int, str], ...] = ()
+    log: Log = field(default_factory=Log)
     data: Any = None
     serves: set[Service] = field(default_factory=set)
-    imported: set[str] = field(default_factory=set)
+    imported: dict[str, ImageState] = field(default_factory=dict)
+    anonymous: dict[str, str] = field(default_factory=dict)
     executing: list[str] = field(default_factory=list)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -186,7 +201,7 @@ class Container:
             command=self.spec.command or (),
             binds=self.spec.binds,
             bindings=self.spec.ports,
-            image_id=f"sha256:{self.spec.image}",
+            image_id=self.image_id or f"sha256:{self.spec.image}",
             started_at="" if since is None else (EPOCH + since).isoformat(),
             entrypoint=self.spec.entrypoint or (),
             restart_policy="unless-stopped",
@@ -202,6 +217,7 @@ class Container:
             },
             aliases=self.spec.aliases,
             init=self.spec.init,
+            volumes={**_named(self.spec.binds), **self.anonymous},
         )
 
     def lose_tmpfs(self) -> None:
@@ -242,11 +258,15 @@ class Snapshot:
         return not (self.containers or self.networks or self.volumes)
 
 
-_HOST = "f" * 64
+_HOST, _BRIDGE = "f" * 64, "e" * 64
+_PREDEFINED = frozenset({_HOST, _BRIDGE})
 
 
-def _host_network() -> Network:
-    return Network(_HOST, HOST_NETWORK, None, "", None, {}, has_user_subnet=False)
+def _predefined() -> dict[str, Network]:
+    host = Network(_HOST, HOST_NETWORK, None, "", None, {}, has_user_subnet=False)
+    range = ipaddress.IPv4Network("172.17.0.0/16")
+    bridge = Network(_BRIDGE, "bridge", range, str(range[1]), range, {}, has_user_subnet=False)
+    return {_HOST: host, _BRIDGE: bridge}
 
 
 @dataclass(slots=True)
@@ -254,9 +274,11 @@ class Inventory:
     """Everything on the engine. Container names are unique, network names are not."""
 
     containers: dict[str, Container] = field(default_factory=dict)
-    networks: dict[str, Network] = field(default_factory=lambda: {_HOST: _host_network()})
+    networks: dict[str, Network] = field(default_factory=_predefined)
     volumes: dict[str, VolumeState] = field(default_factory=dict)
     images: dict[str, ImageState] = field(default_factory=dict)
+    declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The paths for which images want a volume."""
 
     def container(self, operation: str, name: str) -> Container:
         """Return the container of that name or id; raises NotFound if there is none."""
@@ -266,6 +288,11 @@ class Inventory:
         if found is None:
             raise NotFound(operation, f"container {name}", f"no such container: {name}")
         return found
+
+    def image(self, name: str) -> ImageState | None:
+        """Return the image of that name or id, None if there is none."""
+        found = (one for one in self.images.values() if one.id == name)
+        return self.images.get(name) or next(found, None)
 
     def rename(self, container: Container, name: str) -> None:
         """Give a container another name; raises Conflict if that is taken."""
@@ -300,20 +327,32 @@ class Inventory:
 
     def users_of(self, volume: str) -> list[Container]:
         """Return the containers, running or not, which mount a volume."""
-        return [one for one in self.containers.values() if volume in volumes_of(one.spec.binds)]
+        return [one for one in self.containers.values() if volume in one.detail().volumes.values()]
 
-    def make_volumes(self, binds: Iterable[str]) -> None:
+    def make_volumes(self, container: Container, new_id: Callable[[], str]) -> None:
         """Make the volumes that are mounted and not there: without labels, like a real engine."""
-        for name in volumes_of(binds):
-            self.volumes.setdefault(name, VolumeState(name=name, labels={}))
+        mounted = [bind.split(":")[1] for bind in container.spec.binds if ":" in bind]
+        for path in self.declared.get(container.spec.image, ()):
+            if path not in mounted:
+                container.anonymous[path] = new_id()
+        for name in (*volumes_of(container.spec.binds), *container.anonymous.values()):
+            made = VolumeState(name=name, labels={}, created=container.created)
+            self.volumes.setdefault(name, made)
 
     def snapshot(self) -> Snapshot:
         """Return what there is now, images left out: they stay by design."""
         return Snapshot(
             frozenset(self.containers),
-            frozenset((one.id, one.name) for one in self.networks.values() if not one.is_host),
+            frozenset(
+                (one.id, one.name) for one in self.networks.values() if not one.is_predefined
+            ),
             frozenset(self.volumes),
         )
+
+
+def _named(binds: Iterable[str]) -> dict[str, str]:
+    """Return path → name of the named volumes among mounts."""
+    return {bind.split(":")[1]: bind.partition(":")[0] for bind in binds if volumes_of([bind])}
 
 
 def volumes_of(binds: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from k3dasync import addresses
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import (
     API_PORT,
+    LABEL_EXTERNAL,
     REGISTRY_PORT,
     ApiChoice,
     Cluster,
@@ -40,7 +41,7 @@ from k3dasync.invalid import InvalidNetwork
 from k3dasync.operations._observe import World, is_port_free
 from k3dasync.operations._registries import host_of
 from k3dasync.runtime import EngineFacts
-from k3dasync.spec import ClusterSpec, check_image
+from k3dasync.spec import ClusterSpec, RegistrySpec, check_image
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
@@ -114,7 +115,9 @@ def choose_network(
     fixed: tuple[str, ...] = ()
     if subnet and not refused.fixed_addresses:
         taken = in_use | refused.addresses | {existing.gateway}
-        fixed = addresses.addresses_of_foreign(subnet, count, taken)
+        is_divided = LABEL_EXTERNAL in existing.labels  # by us: its lower half is for nodes
+        choose = addresses.addresses_of_own if is_divided else addresses.addresses_of_foreign
+        fixed = choose(subnet, count, taken)
     choice = _foreign(name, subnet=subnet, gateway=existing.gateway, fixed=fixed)
     return replace(choice, has_ipv6=any(":" in cidr for cidr in existing.subnets))
 
@@ -130,7 +133,7 @@ def _foreign(
 def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) -> NetworkChoice:
     subnet = spec.subnet
     if subnet is not None:
-        _refuse_overlap(spec, subnet, world)
+        refuse_overlap(network_name(spec), subnet, world)
     else:
         taken = [*world.subnets, *refused.subnets]
         subnet = next(addresses.subnets(spec.name, count, taken), None)
@@ -152,8 +155,8 @@ def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) 
     )
 
 
-def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
-    """Raise SubnetTaken if a network has a part of that subnet already.
+def refuse_overlap(name: str, subnet: str, world: World) -> None:
+    """Raise SubnetTaken if a network has a part of the subnet for network *name* already.
 
     The engine would say so too, but not always before it has harmed itself: asked for a network
     that overlaps with its default bridge, Docker's bridge driver can take that one for stale and
@@ -165,7 +168,7 @@ def _refuse_overlap(spec: ClusterSpec, subnet: str, world: World) -> None:
             if wanted.overlaps(ipaddress.ip_network(cidr, strict=False)):
                 words = f"subnet {subnet} overlaps with {cidr} of network {network.name}"
                 hint = "pass another --subnet, or none"
-                raise SubnetTaken("create", f"network {network_name(spec)}", words, hint=hint)
+                raise SubnetTaken("create", f"network {name}", words, hint=hint)
 
 
 def choose_api(spec: ClusterSpec, world: World, host_ip: str, refused: Refused) -> ApiChoice:
@@ -202,17 +205,24 @@ def _api_on_host(spec: ClusterSpec, world: World, host: str) -> ApiChoice:
 def choose_registry(
     spec: ClusterSpec, world: World, host_ip: str, refused: Refused, api: ApiChoice
 ) -> RegistryChoice | None:
-    """Return the registry to be made, if one is, published at *host_ip*, already resolved.
-
-    Raises PortTaken if every port of the range is taken.
-    """
-    asked, name = spec.registry, registry_name(spec)
-    if asked is None or name is None:
+    """Return the registry to be made with a cluster, if one is; as `registry_choice`."""
+    name = registry_name(spec)
+    if spec.registry is None or name is None:
         return None
     taken = _asked(spec) | refused.ports | {api.port}
+    return registry_choice(spec.registry, name, world, host_ip, taken)
+
+
+def registry_choice(
+    asked: RegistrySpec, name: str, world: World, host_ip: str, taken: frozenset[int]
+) -> RegistryChoice:
+    """Return a registry to be made, published at *host_ip*, already resolved.
+
+    Raises PortTaken if every port of the range, without those *taken*, is in use.
+    """
     host_port = asked.exposure.port or _free_port(name, world, host_ip, taken)
     if host_port is None:
-        hint = "name one with --registry-create NAME:PORT, or set K3DASYNC_API_PORTS"
+        hint = "name one, or set K3DASYNC_API_PORTS to a larger range"
         raise PortTaken("publish", name, "every port for registries is taken", hint=hint)
     registry = Registry(
         name=name,
@@ -261,9 +271,9 @@ async def host_ip(spec: ClusterSpec, world: World) -> str:
     return await _host_ip(spec.api_port.host, world, "the API", hint)
 
 
-async def registry_ip(spec: ClusterSpec, world: World) -> str:
+async def registry_ip(asked: RegistrySpec | None, world: World) -> str:
     """Return the address that a registry binds; raises SpecError if its host has none."""
-    host = spec.registry.exposure.host if spec.registry else None
+    host = asked.exposure.host if asked else None
     return await _host_ip(host, world, "the registry", "")
 
 

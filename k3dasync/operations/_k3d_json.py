@@ -16,6 +16,7 @@ from k3dasync.cluster import (
     LABEL_API_IP,
     LABEL_API_PORT,
     LABEL_CLUSTER,
+    LABEL_EXPIRES,
     LABEL_IMAGE_VOLUME,
     LABEL_INIT,
     LABEL_NETWORK,
@@ -64,7 +65,10 @@ class Shown:
             "serversCount": len(cluster.of_role(Role.SERVER)),
             "agentsRunning": cluster.running(Role.AGENT),
             "agentsCount": len(cluster.of_role(Role.AGENT)),
-            **_given(hasLoadbalancer=cluster.has_loadbalancer),
+            # Ours: k3d reads no such key.
+            **_given(
+                hasLoadbalancer=cluster.has_loadbalancer, expires=cluster.label(LABEL_EXPIRES)
+            ),
         }
 
     def _balancer(self, node: Json | None) -> Json | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, LABEL_RUN, Role
 from k3dasync.doctor.seen import Leftover
 from k3dasync.errors import ClusterBusy, JournalError
-from k3dasync.journal import SEVERAL, cluster_lock, past_runs, state_dir
+from k3dasync.journal import SEVERAL, cluster_lock, past_runs, places, thing_of
 from k3dasync.operations._observe import World
 from k3dasync.operations._recover import rollback_command
 from k3dasync.runtime import Status
@@ -22,7 +22,9 @@ def leftovers(world: World) -> tuple[Leftover, ...]:
     engine, found = world.facts.id, dict[str, Leftover]()
     for cluster in _cut_runs(engine):
         found[cluster] = Leftover(
-            cluster=cluster, what="a run that was cut", command=rollback_command(cluster)
+            cluster=thing_of(cluster)[1],
+            what="a run that was cut",
+            command=rollback_command(cluster),
         )
     for cluster, what in _incomplete(world).items():
         command = f"k3dasync delete {cluster}"
@@ -31,9 +33,7 @@ def leftovers(world: World) -> tuple[Leftover, ...]:
 
 
 def _cut_runs(engine: str) -> Iterator[str]:
-    folder = state_dir() / "runs"
-    names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    for name in names:
+    for name in places():
         if name != SEVERAL and any(
             past.is_unfinished and past.started and past.started.engine.id == engine
             for past in past_runs(name)

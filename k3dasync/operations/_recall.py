@@ -1,11 +1,10 @@
 """A cluster as it was decided, read back from its containers: ours and k3d's alike. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from k3dasync import masks
 from k3dasync.cluster import (
     API_PORT,
     LABEL_API_HOST,
@@ -23,11 +22,11 @@ from k3dasync.cluster import (
 )
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.operations._existing import ExistingCluster
+from k3dasync.operations._secrets import DATASTORE, secrets_of
 from k3dasync.runtime import ANY_ADDRESS, ContainerDetail, ContainerSpec
 from k3dasync.spec import WaitLevel
 
 Json = Mapping[str, Any]
-DATASTORE = "K3S_DATASTORE_ENDPOINT"
 _DATASTORE_FLAG = "--datastore-endpoint"
 _ORDER = {Role.SERVER: 0, Role.AGENT: 1, Role.LOADBALANCER: 2, Role.REGISTRY: 3}
 
@@ -63,7 +62,7 @@ def recall(
         has_ipv6=any(":" in text for text in subnets),
         has_external_datastore=any(map(_has_datastore, servers)),
         may_have_known_nodes=True,
-        secrets=tuple(dict.fromkeys(_secrets(existing.token, details.values()))),
+        secrets=secrets_of(details.values(), existing.token),
         proxied=tuple(_proxied(values)),
         balancer=_settings(values),
     )
@@ -151,15 +150,6 @@ def _has_datastore(found: ContainerDetail) -> bool:
     return any(entry.startswith(f"{DATASTORE}=") for entry in found.env) or any(
         word.partition("=")[0] == _DATASTORE_FLAG for word in found.command
     )
-
-
-def _secrets(token: str, details: Iterable[ContainerDetail]) -> Iterator[str]:
-    yield token
-    for found in details:
-        for entry in found.env:
-            key, _, value = entry.partition("=")
-            if masks.is_secret(key) or key == DATASTORE:
-                yield value
 
 
 def _proxied(values: Json | None) -> Iterator[ProxiedPort]:

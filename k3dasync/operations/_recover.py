@@ -1,17 +1,31 @@
 """Finishing what an earlier run could not: it was killed, or its rollback was not complete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import anyio
 
 from k3dasync import events
+from k3dasync.backend import Backend
 from k3dasync.errors import JournalError, RollbackIncomplete
 from k3dasync.events import Emitter, EventSink
-from k3dasync.journal import Journal, PastRun, past_runs
+from k3dasync.journal import Journal, PastRun, past_runs, thing_of
 from k3dasync.operations._backward import take_back
-from k3dasync.runtime import EngineFacts, Runtime
-from k3dasync.undo import RemoveKubeconfigEntries, leftovers
+from k3dasync.runtime import EngineFacts
+from k3dasync.undo import (
+    ForgetNode,
+    RemoveKubeconfigEntries,
+    RestoreContainer,
+    RestoreFiles,
+    leftovers,
+)
+
+_OF_CLUSTER = (ForgetNode, RestoreContainer, RestoreFiles)
+"""What is undone in a cluster that is there; containers go by themselves, too."""
+
+CHANGES = frozenset({"edit"})
+"""Operations that change clusters which are there: what they did can be taken back, and it stays a
+cluster. Who only starts or stops one does that first, and leaves a create that was cut alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +37,29 @@ class Recovered:
 
 
 def rollback_command(cluster: str) -> str:
-    """Return the command that finishes the job by hand."""
-    return f"k3dasync rollback {cluster}"
+    """Return the command that finishes the job by hand; of a registry's logs too."""
+    kind, name = thing_of(cluster)
+    return f"k3dasync registry delete {name}" if kind == "registry" else f"k3dasync rollback {name}"
 
 
 async def recover(
     cluster: str,
     *,
-    runtime: Runtime,
+    backend: Backend,
     facts: EngineFacts,
     sinks: Sequence[EventSink] = (),
     also_kept: bool,
     needs_files: bool = False,
+    operations: Collection[str] = (),
+    lives_on: bool = True,
 ) -> Recovered:
     """Take back what unfinished runs of a cluster left on this engine.
 
     The cluster's lock must be held: a run whose log is open and whose lock is free is dead.
     With *also_kept* even what a user wanted kept (`--no-rollback`) goes. Entries in kubeconfigs
     that cannot be changed are an error only with *needs_files*: a file that somebody has damaged
-    must not keep a cluster's name from being used.
+    must not keep a cluster's name from being used. With *operations* only those are taken back.
+    The cluster need not be told of nodes that go unless it *lives on*: it may not run.
 
     Raises RollbackIncomplete if something could not be removed.
     """
@@ -52,14 +70,29 @@ async def recover(
             continue
         if past.started is None or past.started.engine.id != facts.id:
             continue
-        left = await _take_back(past, runtime=runtime, sinks=sinks, needs_files=needs_files)
+        if operations and past.started.operation not in operations:
+            continue
+        left = await _take_back(
+            cluster,
+            past,
+            backend=backend,
+            sinks=sinks,
+            needs_files=needs_files,
+            lives_on=lives_on,
+        )
         entries += left
         finished.append(past)
     return Recovered(tuple(finished), tuple(entries))
 
 
 async def _take_back(
-    past: PastRun, *, runtime: Runtime, sinks: Sequence[EventSink], needs_files: bool
+    place: str,
+    past: PastRun,
+    *,
+    backend: Backend,
+    sinks: Sequence[EventSink],
+    needs_files: bool,
+    lives_on: bool,
 ) -> tuple[str, ...]:
     """Take back one run and return what may be left in the user's files."""
     last, started = past.events[-1], past.started
@@ -74,9 +107,13 @@ async def _take_back(
             sinks=sinks,
             after=last,
         )
-        pending = events.to_undo(past.events)
+        pending = {
+            id: task
+            for id, task in events.to_undo(past.events).items()
+            if lives_on or not isinstance(task.undo, _OF_CLUSTER)
+        }
         left = await take_back(
-            events.plan_of(past.events), pending, runtime=runtime, emitter=emitter
+            events.plan_of(past.events), pending, backend=backend, emitter=emitter
         )
         in_files = leftovers(
             [
@@ -99,7 +136,7 @@ async def _take_back(
     finally:
         log.close()
     if left:
-        raise RollbackIncomplete(left, rollback_command(started.cluster or ""))
+        raise RollbackIncomplete(left, rollback_command(place))
     return entries
 
 

@@ -40,7 +40,7 @@ async def used_registries(
     network = network_name(spec)
     return tuple(
         UsedRegistry(
-            registry=_registry(one, world.facts), is_connected=network in one.state.addresses
+            registry=registry_of(one, world.facts), is_connected=network in one.state.addresses
         )
         for one in details
     )
@@ -61,7 +61,7 @@ def _find(name: str, world: World) -> ContainerState:
             "name one of those, or describe it in a file for --registry-config",
         )
     if container.status is not Status.RUNNING:
-        what_to_do = f"start it: docker start {container.name}"
+        what_to_do = f"start it: k3dasync registry start {container.name}"
         if container.status is Status.RESTARTING:
             what_to_do = f"see why it does not stay up: docker logs {container.name}"
         raise RegistryUnusable(name, f"it is {container.status}", what_to_do)
@@ -75,8 +75,11 @@ async def _inspect(runtime: Runtime, name: str) -> ContainerDetail:
         raise RegistryUnusable(name, "it was removed just now", "name another one") from None
 
 
-def _registry(found: ContainerDetail, facts: EngineFacts) -> Registry:
-    """Read what a registry's container says of itself; only that one knows its ports."""
+def registry_of(found: ContainerDetail, facts: EngineFacts) -> Registry:
+    """Return what a registry's container says of itself; only that one knows its ports.
+
+    Raises RegistryUnusable if it publishes no port, or several.
+    """
     name = found.state.name
     if len(found.bindings) != 1:
         raise RegistryUnusable(

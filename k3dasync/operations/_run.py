@@ -25,19 +25,26 @@ class Stop:
     """Someone's wish that an operation stop: it cancels what goes forward, never a rollback."""
 
     def __init__(self) -> None:
-        self._scope = anyio.CancelScope()
+        self._scopes: set[anyio.CancelScope] = set()
         self.because = ""
 
     def request(self, because: str) -> None:
         """Ask for the stop; the first reason counts."""
         self.because = self.because or because
-        self._scope.cancel()
+        for scope in self._scopes:
+            scope.cancel()
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Run what may be stopped. Usable once."""
-        with self._scope:
-            yield
+        """Run what may be stopped: at once if that has been asked for before."""
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            if self.because:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
 
 
 @dataclass(slots=True)
@@ -64,11 +71,13 @@ class Run:
         k3s: str,
         sinks: Sequence[EventSink],
         is_rehearsal: bool = False,
+        place: str | None = None,
     ) -> None:
+        """Prepare a run about *cluster*; *place* is where its log is, if that is elsewhere."""
         self.id, self.cluster = id, cluster
         self._operation, self._facts, self._k3s = operation, facts, k3s
         self._memory = _Memory()
-        self._journal = None if is_rehearsal else Journal.for_run(cluster, id)
+        self._journal = None if is_rehearsal else Journal.for_run(place or cluster, id)
         self._has_started = False
         self.emitter = Emitter(
             run=id,

@@ -57,11 +57,11 @@ async def each(
 
 
 def merged(failures: dict[str, K3dAsyncError]) -> K3dAsyncError:
-    """Return one error for those of several clusters: the only one, or all with their names."""
+    """Return one error for those of several names: the only one, or all with the names."""
     if len(failures) == 1:
         return next(iter(failures.values()))
     codes = {error.exit_code for error in failures.values()}
-    error = SeveralFailed(f"failed for {len(failures)} clusters: {', '.join(failures)}")
+    error = SeveralFailed(f"failed for {len(failures)} of them: {', '.join(failures)}")
     if len(codes) == 1:
         error.exit_code = codes.pop()
     for name, failure in failures.items():

@@ -58,7 +58,7 @@ def kubeconfig_target(spec: ClusterSpec, backend: Backend) -> kubeconfig.Target 
     """Return the file to merge into; raises KubeconfigError now rather than after minutes."""
     if not spec.kubeconfig_update_default or backend.is_rehearsal:
         return None
-    return kubeconfig.target(switch=spec.kubeconfig_switch_context)
+    return kubeconfig.target(spec.name, switch=spec.kubeconfig_switch_context)
 
 
 async def _with_version(spec: ClusterSpec) -> ClusterSpec:
@@ -124,7 +124,7 @@ async def create(
         kubeconfig.refuse_if_not_writable(Path(target.path))
     facts = await backend.runtime.facts()
     with cluster_lock(spec.name, facts.id):
-        dead = await recover(spec.name, runtime=backend.runtime, facts=facts, also_kept=False)
+        dead = await recover(spec.name, backend=backend, facts=facts, also_kept=False)
         run = Run(
             id=new_run_id(),
             operation="create",
@@ -274,7 +274,7 @@ class _Create:
         left = await take_back(
             self._run.plan,
             self._run.pending,
-            runtime=self._backend.runtime,
+            backend=self._backend,
             emitter=self._run.emitter,
         )
         if left:
@@ -304,9 +304,7 @@ class _Create:
             return failure
         left: tuple[str, ...]
         if self._spec.rollback:
-            left = await take_back(
-                run.plan, run.pending, runtime=self._backend.runtime, emitter=emitter
-            )
+            left = await take_back(run.plan, run.pending, backend=self._backend, emitter=emitter)
         else:
             left = await self._kept()
         emitter.emit(

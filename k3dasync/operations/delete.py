@@ -76,7 +76,9 @@ async def _delete(
 ) -> bool:
     """Delete one cluster of *names* and say whether there was anything to delete."""
     with cluster_lock(name, facts.id):
-        recovered = await recover(name, runtime=backend.runtime, facts=facts, also_kept=True)
+        recovered = await recover(
+            name, backend=backend, facts=facts, also_kept=True, lives_on=False
+        )
         clusters = await existing_clusters(backend.runtime)
         cluster = clusters.get(name)
         registries: tuple[Fate, ...] = ()

@@ -28,7 +28,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
     spec = with_contents(check(spec))
     target = None
     if spec.kubeconfig_update_default:
-        target = kubeconfig.target(switch=spec.kubeconfig_switch_context)
+        target = kubeconfig.target(spec.name, switch=spec.kubeconfig_switch_context)
     decision = await decide(
         spec,
         world=World(
@@ -45,6 +45,7 @@ async def preview(spec: ClusterSpec) -> dict[str, Any]:
         target=target,
         refused=Refused(),
         datastore_files=read_files(spec.datastore),
+        expires="(counted from each create)" if spec.ttl else "",
     )
     document = describe(decision.cluster)
     document["kubeconfig"] = target.path if target else None

@@ -20,7 +20,7 @@ async def rollback(
     with cluster_lock(cluster, facts.id):
         recovered = await recover(
             cluster,
-            runtime=backend.runtime,
+            backend=backend,
             facts=facts,
             sinks=sinks,
             also_kept=True,

@@ -16,6 +16,7 @@ from k3dasync.operations._existing import ExistingCluster, existing_cluster, exi
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recall import Json, is_ours, recall
+from k3dasync.operations._recover import CHANGES, recover
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import each, merged
 from k3dasync.runtime import ContainerDetail, EngineFacts, EngineReader, Status
@@ -88,6 +89,7 @@ async def start_locked(
 ) -> None:
     """Start one cluster whose lock is held."""
     runtime = backend.runtime
+    await recover(name, backend=backend, facts=facts, also_kept=False, operations=CHANGES)
     existing = await existing_cluster(runtime, name)
     details = await inspect_present(runtime, [one.name for one in existing.containers])
     run_id = new_run_id()
@@ -174,12 +176,12 @@ async def _found(
     return again.Found(
         paused=frozenset(name for name, one in status.items() if one is Status.PAUSED),
         running=frozenset(name for name, one in status.items() if one in _RUNS),
-        addresses=await _addresses(cluster, status, runtime),
+        addresses=await etcd_addresses(cluster, status, runtime),
         balancer_is_ours=balancer is not None and is_ours(balancer),
     )
 
 
-async def _addresses(
+async def etcd_addresses(
     cluster: Cluster, status: Mapping[str, Status], runtime: EngineReader
 ) -> Mapping[str, str]:
     """Return the addresses that each server's etcd goes by, if the engine chooses them anew."""

@@ -13,6 +13,7 @@ from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recall import recall
+from k3dasync.operations._recover import CHANGES, recover
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import Ends, each, merged
 from k3dasync.operations.start import StartOptions, known_names, start_locked
@@ -114,6 +115,7 @@ async def _halt_locked(
     sinks: Sequence[EventSink],
 ) -> bool:
     """Stop or pause one cluster whose lock is held; say whether anything of it ran."""
+    await recover(name, backend=backend, facts=facts, also_kept=False, operations=CHANGES)
     existing = await existing_cluster(backend.runtime, name)
     details = await inspect_present(backend.runtime, [one.name for one in existing.containers])
     run_id = new_run_id()

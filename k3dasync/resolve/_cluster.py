@@ -4,17 +4,15 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from k3dasync import __version__, entrypoint, nginx
+from k3dasync import entrypoint, nginx
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import (
     API_PORT,
-    APP,
     IMAGE_VOLUME_PATH,
     KUBECONFIG_ENV,
     LABEL_API_HOST,
     LABEL_API_IP,
     LABEL_API_PORT,
-    LABEL_CLUSTER,
     LABEL_HOST_ALIASES,
     LABEL_IMAGE_VOLUME,
     LABEL_IMAGE_VOLUME_EXTERNAL,
@@ -43,7 +41,7 @@ from k3dasync.grammar.filters import Members
 from k3dasync.resolve import _arguments, _datastore, _scripts
 from k3dasync.resolve._assign import Assignment, Extras, assign, overridden
 from k3dasync.resolve._balancer import Balancer, port_alias, servers_alias
-from k3dasync.resolve._own import own_labels, own_network, own_volumes
+from k3dasync.resolve._own import base_labels, own_labels, own_network, own_volumes
 from k3dasync.resolve._registries import Registries, registries_of
 from k3dasync.runtime import ContainerSpec, File, PortBinding
 from k3dasync.spec import ClusterSpec
@@ -68,17 +66,19 @@ def resolve(
     datastore_files: Mapping[str, bytes] = _NO_FILES,
     registry: RegistryChoice | None = None,
     used: Sequence[UsedRegistry] = (),
+    expires: str = "",
 ) -> Cluster:
     """Decide everything about a cluster.
 
     *host_alias* is what `host.k3d.internal` stands for: an address, or `host-gateway` where only
     the engine knows; empty leaves the name out. Named volumes that are asked for, begin with
     `k3d-` and are not among *present_volumes* are made, and go with the cluster, as with k3d.
-    *datastore_files* are the contents of the client's files that the datastore names, by path.
+    *datastore_files* are the contents of the client's files that the datastore names, by path;
+    *expires* is when its time is over, RFC 3339, if that is limited.
 
     Raises InvalidFilter for a node that will not be there, SpecError for what could not work.
     """
-    base = {**APP, LABEL_CLUSTER: spec.name, "k3d.version": f"k3dasync-{__version__}"}
+    base = base_labels(spec.name, expires)
     nodes = members(spec)
     assignment = assign(spec, nodes)
     registries = registries_of(spec, nodes.all, network, registry, used)

@@ -3,10 +3,23 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from k3dasync import __version__
-from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, NetworkChoice, volume_name
+from k3dasync.cluster import (
+    APP,
+    LABEL_CLUSTER,
+    LABEL_EXPIRES,
+    LABEL_RUN,
+    NetworkChoice,
+    volume_name,
+)
 from k3dasync.grammar import volumes
 from k3dasync.runtime import NetworkSpec, VolumeSpec
 from k3dasync.spec import ClusterSpec
+
+
+def base_labels(cluster: str, expires: str = "") -> dict[str, str]:
+    """Return the labels of everything in a cluster; *expires* is when its time is over, if ever."""
+    limited = {LABEL_EXPIRES: expires} if expires else {}
+    return {**APP, LABEL_CLUSTER: cluster, "k3d.version": f"k3dasync-{__version__}", **limited}
 
 
 def own_labels(run: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ def publish(asked: Sequence[Filtered], members: Members) -> Published:
     for one in asked:
         before = len(published.bindings)
         mapping = ports.parse(one.value)
-        for suffix, names in _reached(one, members):
+        for suffix, names in reached(one, members):
             if suffix is Suffix.PROXY:
                 _through_balancer(one, mapping, names, members, published)
             else:
@@ -76,14 +76,14 @@ class _Bound:
         others.append(binding)
 
 
-def _reached(one: Filtered, members: Members) -> Iterator[tuple[Suffix, Sequence[str]]]:
+def reached(one: Filtered, members: Members) -> Iterator[tuple[Suffix, Sequence[str]]]:
     """Yield the ways in which a port is reached, each with its nodes."""
     chosen = one.filters
     if not chosen and members.loadbalancer is None and len(members.all) == 1:
         yield Suffix.DIRECT, members.all
         return
     # To publish on the load balancer is to forward: so k3d reads both of these.
-    if not chosen or any(each.group is Group.LOADBALANCER for each in chosen):
+    if not chosen or any(_is_balancer(each, members) for each in chosen):
         chosen = _EVERY_NODE
     for suffix in Suffix:
         meant = [each for each in chosen if _suffix(each) is suffix]
@@ -92,6 +92,11 @@ def _reached(one: Filtered, members: Members) -> Iterator[tuple[Suffix, Sequence
         nodes = [name for name in names if name != members.loadbalancer]
         if nodes:
             yield suffix, nodes
+
+
+def _is_balancer(one: NodeFilter, members: Members) -> bool:
+    by_name = bool(one.name) and one.name == members.loadbalancer
+    return one.group is Group.LOADBALANCER or by_name
 
 
 def _suffix(one: NodeFilter) -> Suffix:

@@ -9,22 +9,18 @@ from dataclasses import dataclass
 
 from k3dasync import entrypoint, registries_yaml
 from k3dasync.cluster import (
-    KUBECONFIG_ENV,
-    LABEL_REGISTRY_HOST,
-    LABEL_REGISTRY_IP,
-    LABEL_ROLE,
     Connection,
     NetworkChoice,
     Node,
     Registry,
     RegistryChoice,
-    Role,
     UsedRegistry,
 )
 from k3dasync.errors import SpecError
 from k3dasync.grammar import volumes
-from k3dasync.runtime import ContainerSpec, File, PortBinding
-from k3dasync.spec import ClusterSpec, RegistryProxy, RegistrySpec
+from k3dasync.resolve._registry_node import registry_node
+from k3dasync.runtime import File
+from k3dasync.spec import ClusterSpec
 
 HOSTING_PATH = f"{entrypoint.MANIFESTS_PATH}/k3dasync-registry-hosting.yaml"
 _SECRETIVE = 0o600
@@ -67,31 +63,13 @@ class Registries:
         """Yield the registry that is made, if one is."""
         if self.made is None or self.spec.registry is None:
             return
-        registry = self.made.registry
-        container = ContainerSpec(
-            name=registry.name,
-            image=self.made.image,
+        yield registry_node(
+            self.spec.registry,
+            self.made,
             network=self.network.name,
-            address=self.addresses.get(registry.name),
-            env=(*_env(self.spec.registry, registry), KUBECONFIG_ENV),
-            labels={
-                **labels,
-                LABEL_ROLE: Role.REGISTRY,
-                LABEL_REGISTRY_HOST: self.spec.registry.exposure.host or "",
-                LABEL_REGISTRY_IP: self.made.host_ip,
-                "k3s.registry.port.external": str(registry.host_port),
-                "k3s.registry.port.internal": str(registry.port),
-            },
-            binds=tuple(str(volumes.parse(one)) for one in self.spec.registry.volumes),
-            ports=(
-                PortBinding(
-                    port=f"{registry.port}/tcp",
-                    host_ip=self.made.host_ip,
-                    host_port=registry.host_port,
-                ),
-            ),
+            address=self.addresses.get(self.made.registry.name),
+            labels=labels,
         )
-        yield Node(name=registry.name, role=Role.REGISTRY, is_init=False, container=container)
 
     def connections(self) -> tuple[Connection, ...]:
         """Return the places of used registries in the cluster's network, to be made."""
@@ -118,11 +96,11 @@ class Registries:
             yield File(path=entrypoint.POD_HOSTS_PATH, content="".join(lines).encode())
         if is_init and self.all:
             # In the datastore from then on: the other servers need not apply it too.
-            yield File(path=HOSTING_PATH, content=_hosting(self.all[0]).encode())
+            yield File(path=HOSTING_PATH, content=hosting(self.all[0]).encode())
 
     def warnings(self, binds: Iterable[Sequence[str]]) -> Iterator[str]:
         """Yield what the user should know."""
-        if self.all and any(map(_hides, binds)):
+        if self.all and any(map(hides, binds)):
             yield (
                 f"nodes on which a volume is mounted over {registries_yaml.PATH} are not told of "
                 "registries; pass that file with --registry-config instead, it is merged"
@@ -131,7 +109,7 @@ class Registries:
             yield f"of the registries, tools are told to push to the first one, {self.all[0].name}"
 
     def _is_mounted(self, binds: Sequence[str]) -> bool:
-        is_hidden = _hides(binds)
+        is_hidden = hides(binds)
         if is_hidden and self.spec.registry_config:
             raise SpecError(
                 f"--registry-config cannot be used where a volume is mounted over "
@@ -140,16 +118,19 @@ class Registries:
         return is_hidden
 
     def _mirrors(self) -> dict[str, str]:
-        """Return where images of which host are fetched first."""
-        mirrors: dict[str, str] = {}
-        for one in self.all:
-            endpoint = f"http://{one.name}:{one.port}"
-            for port in (one.host_port, one.port):
-                if port:
-                    mirrors.setdefault(f"{one.name}:{port}", endpoint)
-            if one.remote:
-                mirrors.setdefault(registries_yaml.mirrored_host(one.remote), endpoint)
-        return mirrors
+        return mirrors_of(self.all)
+
+
+def mirrors_of(registries: Iterable[Registry]) -> dict[str, str]:
+    """Return where nodes fetch images of which host first: the host in their names → endpoint."""
+    mirrors: dict[str, str] = {}
+    for one in registries:
+        for port in (one.host_port, one.port):
+            if port:
+                mirrors.setdefault(f"{one.name}:{port}", one.endpoint)
+        if one.remote:
+            mirrors.setdefault(registries_yaml.mirrored_host(one.remote), one.endpoint)
+    return mirrors
 
 
 def registries_of(
@@ -172,27 +153,13 @@ def registries_of(
     )
 
 
-def _env(spec: RegistrySpec, registry: Registry) -> Iterator[str]:
-    if spec.enforce_port_match:
-        yield f"REGISTRY_HTTP_ADDR=:{registry.port}"
-    if spec.proxy is not None:
-        yield from _proxy_env(spec.proxy)
-
-
-def _proxy_env(proxy: RegistryProxy) -> Iterator[str]:
-    yield f"REGISTRY_PROXY_REMOTEURL={proxy.remote_url}"
-    if proxy.username:
-        yield f"REGISTRY_PROXY_USERNAME={proxy.username}"
-    if proxy.password:
-        yield f"REGISTRY_PROXY_PASSWORD={proxy.password}"
-
-
-def _hides(binds: Sequence[str]) -> bool:
+def hides(binds: Sequence[str]) -> bool:
     """Say whether one of these mounts is over k3s's registries.yaml."""
     mounted = [volumes.parse(one).destination.rstrip("/") for one in binds]
     return any(f"{registries_yaml.PATH}/".startswith(f"{path}/") for path in mounted)
 
 
-def _hosting(registry: Registry) -> str:
+def hosting(registry: Registry) -> str:
+    """Return the manifest that tells tools where to push images to."""
     inside = f"{registry.name}:{registry.port}"
     return _HOSTING.format(host=registry.published, inside=inside, help=_HELP)

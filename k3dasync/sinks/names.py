@@ -8,6 +8,7 @@ from k3dasync.graph import TaskId
 MOST_NAMES = 2
 """Of things needed alike: they must fit a line of 80 columns, beside the columns before."""
 _OF_NODES = {"container", "start", "connect", "supervisor", "join", "ready", "balance", "load"}
+_OF_NODES |= {"attach", "drain", "leave", "forget", "stop", "pause"}
 """The kinds of tasks that are about one node: they share its row."""
 _REACHED = {
     "container": "{} to be created",
@@ -16,6 +17,10 @@ _REACHED = {
     "supervisor": "{} to let nodes join",
     "join": "{} to join",
     "ready": "{} to be ready",
+    "drain": "{} to be drained",
+    "leave": "{} to leave etcd",
+    "forget": "{} to be forgotten",
+    "attach": "{} to be connected",
     "image": "the image {}",
     "network": "the {}",
     "volume": "the {}",
@@ -40,6 +45,7 @@ class Resource:
 def resource(task: TaskId, cluster: str | None) -> Resource:
     """Return what a task is about; all tasks of one node are about the same."""
     kind, _, id = task.partition(":")
+    id = id.partition("/")[0] if kind == "attach" else id
     kind = "node" if kind in _OF_NODES else kind.removeprefix("remove-")
     kind = "node" if kind in {"container", "connection"} else kind
     rest = _without_prefix(id, cluster)
@@ -49,6 +55,8 @@ def resource(task: TaskId, cluster: str | None) -> Resource:
         case "image":
             path = id.partition("@")[0].rpartition("/")[2]
             return Resource(kind, id, path, path.partition(":")[0])
+        case "build":
+            return Resource(kind, id, f"{id.rpartition('/')[2]} built", kind)
         case "export":
             return Resource(kind, id, f"from {id.rpartition('/')[2]}", "source")
         case "network" | "volume":

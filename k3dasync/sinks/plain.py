@@ -9,6 +9,12 @@ from k3dasync.events import AnyEvent
 from k3dasync.streams import silence
 from k3dasync.verbosity import Level
 
+_ABOUT = {
+    "prune": "what is of no cluster",
+    **dict.fromkeys(("registry-create", "registry-delete", "registry-start", "registry-stop"), ""),
+}
+"""What runs are about that are about no cluster; the others are about several."""
+
 
 def megabytes(done: int, total: int | None) -> str:
     """Return `12.3 of 98.0 MB`; without a total only what is done."""
@@ -19,8 +25,9 @@ def sentence(event: AnyEvent) -> str | None:
     """Return what a person wants to know of an event, None for what nobody does."""
     match event:
         case events.RunStarted():
-            about = event.cluster or "several clusters"
-            return f"{event.operation} {about}: {len(event.plan)} tasks, run {event.run}"
+            about = event.cluster or _ABOUT.get(event.operation, "several clusters")
+            what = f"{event.operation} {about}".rstrip()
+            return f"{what}: {len(event.plan)} tasks, run {event.run}"
         case events.RunReplanned():
             return f"planning again ({event.because})"
         case events.Warned():

@@ -7,6 +7,7 @@ from typing import Protocol
 from k3dasync.etcd import EtcdConnect
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import KubernetesConnect
+from k3dasync.registry_probe import RegistryAnswers, answers
 from k3dasync.runtime import Runtime
 from k3dasync.undo import Undo
 from k3dasync.watch import ClusterWatch
@@ -47,6 +48,7 @@ class Context:
     etcd: EtcdConnect
     watch: ClusterWatch
     report: TaskReport
+    registry_answers: RegistryAnswers = answers
 
     def waiting(self, on: str, involved: Collection[str]) -> Callable[[], None]:
         """Return what tells that *on* is waited for, and what is the matter with containers."""

@@ -30,6 +30,21 @@ def connect(name: str) -> TaskId:
     return TaskId(f"connect:{name}")
 
 
+def answer(name: str) -> TaskId:
+    """The registry answers where it is published."""
+    return TaskId(f"answer:{name}")
+
+
+def tell(node: str) -> TaskId:
+    """The node knows, or does not know any more, the registries."""
+    return TaskId(f"tell:{node}")
+
+
+def hosting(cluster: str) -> TaskId:
+    """Tools find out from the cluster where to push images to."""
+    return TaskId(f"hosting:{cluster}")
+
+
 def supervisor(name: str) -> TaskId:
     """Nodes can join."""
     return TaskId(f"supervisor:{name}")
@@ -85,6 +100,11 @@ def remove(kind: str, name: str) -> TaskId:
     return TaskId(f"remove-{kind}:{name}")
 
 
+def build(tags: str) -> TaskId:
+    """The engine has the images."""
+    return TaskId(f"build:{tags}")
+
+
 def export(source: str) -> TaskId:
     """The images or the archive have been read to the end."""
     return TaskId(f"export:{source}")
@@ -103,3 +123,38 @@ def stop(name: str) -> TaskId:
 def pause(name: str) -> TaskId:
     """The container's processes are frozen."""
     return TaskId(f"pause:{name}")
+
+
+def keep(name: str) -> TaskId:
+    """The container has given up its name, and serves as before."""
+    return TaskId(f"keep:{name}")
+
+
+def swap(name: str) -> TaskId:
+    """The new container of that name has the old one's places and host ports."""
+    return TaskId(f"swap:{name}")
+
+
+def serve(name: str) -> TaskId:
+    """The API answers through the new load balancer."""
+    return TaskId(f"serve:{name}")
+
+
+def drain(name: str) -> TaskId:
+    """The node's pods are elsewhere, or had their time."""
+    return TaskId(f"drain:{name}")
+
+
+def leave(name: str) -> TaskId:
+    """The server is no member of etcd any more."""
+    return TaskId(f"leave:{name}")
+
+
+def forget(name: str) -> TaskId:
+    """The cluster does not know the node any more."""
+    return TaskId(f"forget:{name}")
+
+
+def attach(name: str, network: str) -> TaskId:
+    """The container is in that further network."""
+    return TaskId(f"attach:{name}/{network}")

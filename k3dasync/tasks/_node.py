@@ -78,10 +78,14 @@ async def _owner(context: Context, name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartContainer:
-    """Start a node's container, and claim its address and host ports by doing so."""
+    """Start a node's container, and claim its address and host ports by doing so.
+
+    *undo*: what else a start does where others live on, that is known there then.
+    """
 
     node: Node
     needs: frozenset[TaskId]
+    undo: Undo = NOTHING  # the container goes as a whole, running or not
 
     @property
     def id(self) -> TaskId:
@@ -92,10 +96,6 @@ class StartContainer:
         bindings = self.node.container.ports
         ports = [f"{one.host_ip or '*'}:{one.host_ports or 'any'}" for one in bindings]
         return "start" + (f", host port {', '.join(ports)}" if ports else "")
-
-    @property
-    def undo(self) -> Undo:
-        return NOTHING  # the container goes as a whole, running or not
 
     async def run(self, context: Context) -> None:
         try:

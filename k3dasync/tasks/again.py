@@ -167,6 +167,8 @@ def _balancer(cluster: Cluster, found: Found) -> Iterator[ClusterTask]:
     if node is None:
         return
     needs = frozenset[TaskId]() if cluster.has_fixed_addresses else _started(cluster)
+    if not found.balancer_is_ours:
+        needs = _started(cluster) | frozenset(map(_ids.start, _named_agents(cluster, found)))
     is_aimed = (
         found.balancer_is_ours and len(cluster.servers) > 1 and cluster.wait is not WaitLevel.NONE
     )
@@ -181,12 +183,24 @@ def _balancer(cluster: Cluster, found: Found) -> Iterator[ClusterTask]:
 def _others(cluster: Cluster, found: Found) -> Iterator[ClusterTask]:
     """Yield agents, when they can make progress, and a registry, when it takes nobody's address."""
     supervisor = frozenset({_ids.supervisor(cluster.servers[0].name)})
+    named = _named_agents(cluster, found)
     for node in cluster.agents:
-        yield _start(node, found, supervisor)
+        yield _start(node, found, _started(cluster) if node.name in named else supervisor)
     if (registry := cluster.registry) is not None:
         yield _start(
             registry, found, frozenset() if cluster.has_fixed_addresses else _started(cluster)
         )
+
+
+def _named_agents(cluster: Cluster, found: Found) -> frozenset[str]:
+    """Return the agents whose names must resolve when k3d's own load balancer starts.
+
+    It exits if one does not, and the supervisor, for which agents wait, is behind it.
+    """
+    if found.balancer_is_ours or cluster.loadbalancer is None:
+        return frozenset()
+    named = {name for port in cluster.proxied for name in port.nodes}
+    return frozenset(named & {node.name for node in cluster.agents})
 
 
 def _waits(cluster: Cluster) -> Iterator[ClusterTask]:

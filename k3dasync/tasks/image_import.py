@@ -4,10 +4,11 @@ They run beside each other, joined by a Fanout for each source: the slowest node
 and one that goes away or stands still is left behind.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import anyio
 
@@ -26,6 +27,12 @@ LIST = ("ctr", "image", "ls", "-q")
 """k3s's own ctr: it knows k3s's containerd and the namespace of Kubernetes."""
 LAST_WORDS = 3
 """Lines of a ctr that failed: the reason is in the last one."""
+BROKEN_OFF = "the stream broke off"
+"""What is told of a node for which its source is to blame."""
+KILLED = 137
+"""The exit code of a command that got SIGKILL: its container has ended, or the kernel chose it."""
+_CURES = {Status.PAUSED: "let it go on first", Status.RESTARTING: "look at its log"}
+"""What to do about a node that does not run; about all others it is to start it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +143,8 @@ class ImportInto:
         """Take all sources at once; raises ImportFailed with what went wrong of each."""
         try:
             if self.status is not Status.RUNNING:
-                raise ImportFailed(f"it does not run, it is {self.status}; start it first")
+                cure = _CURES.get(self.status, "start it first")
+                raise ImportFailed(f"it does not run, it is {self.status}; {cure}")
             await self._take_all(context)
             await self._verify(context)
         finally:
@@ -216,17 +224,24 @@ class _counted:  # noqa: N801 - used like a function, and no generator, which wo
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Broken):
-        return f"the stream broke off: {error.__cause__ or 'it was stopped'}"
+        return f"{BROKEN_OFF}: {error.__cause__ or 'it was stopped'}"
     return str(error)
 
 
 def _words(said: bytes, code: int) -> str:
+    if code == KILLED:
+        return "ctr was killed: the node has ended, or there is no memory left"
     lines = said.decode(errors="replace").strip().splitlines()[-LAST_WORDS:]
-    return " ".join(" ".join(lines).split()) or f"ctr exited with code {code}"
+    words = " ".join(" ".join(lines).split()) or f"ctr exited with code {code}"
+    if "content digest" in words and words.endswith("not found"):
+        # What `docker save` writes of an image of which the engine has some platforms only.
+        words += "; its index names what is not in it: save it for one platform, --platform"
+    return words
 
 
-def passages(graph: Graph["ImportTask"]) -> dict[str, Passage]:
+def passages(graph: Iterable[object]) -> dict[str, Passage]:
     """Return a fresh way for each source of a plan to all of its nodes."""
+    graph = tuple(graph)
     nodes = [task.node for task in graph if isinstance(task, ImportInto)]
     return {
         task.source.name: Passage(Fanout(nodes), NameScanner())
@@ -238,13 +253,32 @@ def passages(graph: Graph["ImportTask"]) -> dict[str, Passage]:
 ImportTask = Export | ImportInto
 
 
+class ImageTask(Protocol):
+    """What stands in one graph with imports."""
+
+    @property
+    def id(self) -> TaskId: ...
+    @property
+    def needs(self) -> frozenset[TaskId]: ...
+    @property
+    def does(self) -> str: ...
+    @property
+    def undo(self) -> Undo: ...
+    async def run(self, context: ImportContext) -> None: ...
+
+
+def tasks(
+    sources: Sequence[Source],
+    nodes: Sequence[tuple[str, Status]],
+    needs: frozenset[TaskId] = frozenset(),
+) -> Iterator[ImportTask]:
+    """Yield the tasks; none needs another one's end, as they pass on what they have."""
+    for source in sources:
+        yield Export(source=source, needs=needs)
+    for name, status in nodes:
+        yield ImportInto(node=name, status=status, sources=tuple(sources), needs=needs)
+
+
 def plan(sources: Sequence[Source], nodes: Sequence[tuple[str, Status]]) -> Graph[ImportTask]:
-    """Return the tasks; none needs another one's end, as they pass on what they have."""
-
-    def tasks() -> Iterator[ImportTask]:
-        for source in sources:
-            yield Export(source=source)
-        for name, status in nodes:
-            yield ImportInto(node=name, status=status, sources=tuple(sources))
-
-    return Graph(tasks())
+    """Return the graph of an import."""
+    return Graph(tasks(sources, nodes))

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from k3dasync.cluster import LABEL_RUN, Cluster, Connection
-from k3dasync.graph import TaskId
+from k3dasync.cluster import LABEL_RUN, Cluster, Connection, Node, Registry
+from k3dasync.graph import Graph, TaskId
 from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
-from k3dasync.undo import DisconnectContainer, Undo
+from k3dasync.tasks.again import Resume
+from k3dasync.tasks.image import EnsureImage
+from k3dasync.undo import NOTHING, DisconnectContainer, Undo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,59 @@ class ConnectRegistry:
         await context.runtime.connect_network(
             one.registry, network.id, address=one.address, labels={LABEL_RUN: self.run_id}
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitRegistry:
+    """Wait until a registry answers where it is published."""
+
+    registry: Registry
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.answer(self.registry.name)
+
+    @property
+    def does(self) -> str:
+        return f"wait until it answers at {self.registry.published}"
+
+    @property
+    def undo(self) -> Undo:
+        return NOTHING
+
+    async def run(self, context: Context) -> None:
+        host, port = self.registry.connect_host, self.registry.host_port
+        involved = (self.registry.name,)
+
+        async def does_answer() -> bool:
+            return await context.registry_answers(host, port)
+
+        waiting = context.waiting(f"http://{self.registry.published}/v2/", involved)
+        await context.watch.poll(does_answer, involved=involved, waiting=waiting)
+
+
+def alone(node: Node, registry: Registry, run: str) -> Graph[ClusterTask]:
+    """Return what makes a registry that belongs to no cluster, until it answers."""
+    name = node.name
+    made = _node.CreateContainer(
+        node=node,
+        run_id=run,
+        has_own_network=False,
+        needs=frozenset({_ids.image(node.container.image)}),
+    )
+    started = _node.StartContainer(node=node, needs=frozenset({_ids.container(name)}))
+    answered = AwaitRegistry(registry=registry, needs=frozenset({_ids.start(name)}))
+    return Graph([EnsureImage(image=node.container.image), made, started, answered])
+
+
+def starts(node: Node, registry: Registry, *, is_paused: bool) -> Graph[ClusterTask]:
+    """Return what starts a registry that is there, until it answers."""
+    started: ClusterTask = _node.StartContainer(node=node, needs=frozenset())
+    if is_paused:
+        started = Resume(node=node)
+    answered = AwaitRegistry(registry=registry, needs=frozenset({_ids.start(node.name)}))
+    return Graph([started, answered])
 
 
 def tasks(cluster: Cluster) -> Iterator[ClusterTask]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from k3dasync import kubeconfig
+from k3dasync import k3d_files, kubeconfig
 from k3dasync.graph import Graph, TaskId
 from k3dasync.runtime import Runtime
 from k3dasync.tasks import _ids
@@ -20,6 +21,7 @@ class Removal:
     cluster: str = ""
     network: str = ""
     needs: frozenset[TaskId] = frozenset()
+    keeps_volumes: bool = False
 
     @property
     def id(self) -> TaskId:
@@ -49,13 +51,15 @@ class Removal:
         labels = dict(self.labels)
         match self.kind:
             case "container":
-                await runtime.remove_container(self.name, labels)
+                await runtime.remove_container(self.name, labels, keeps_volumes=self.keeps_volumes)
             case "connection":
                 await runtime.disconnect_network(self.name, self.network, labels)
             case "network":
                 await runtime.remove_network(self.name, labels)
             case "volume":
                 await runtime.remove_volume(self.name, labels)
+            case "folder":
+                k3d_files.remove(Path(self.name))
             case _:
                 kubeconfig.remove_from(self.name, self.cluster)
 
@@ -70,6 +74,7 @@ def plan(
     kubeconfigs: tuple[str, ...],
     labels: Mapping[str, str],
     network_labels: Mapping[str, str],
+    folders: tuple[str, ...] = (),
 ) -> Graph[Removal]:
     """Return the removals: containers at once, then what they used, the user's files beside.
 
@@ -92,5 +97,7 @@ def plan(
             yield Removal(kind="volume", name=name, labels=of_cluster, needs=users)
         for path in kubeconfigs:
             yield Removal(kind="kubeconfig", name=path, cluster=cluster)
+        for path in folders:
+            yield Removal(kind="folder", name=path, needs=users)
 
     return Graph(removals())

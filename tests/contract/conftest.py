@@ -96,6 +96,10 @@ class Bench:
         """Say whether a command of that name is being executed in a container."""
         raise NotImplementedError
 
+    async def forget(self, *tags: str) -> None:
+        """Remove images, for which the Protocol has no words."""
+        raise NotImplementedError
+
 
 class FakeBench(Bench):
     """The fake engine, at its usual speed in virtual time."""
@@ -103,7 +107,7 @@ class FakeBench(Bench):
     def __init__(self, runtime: FakeRuntime) -> None:
         super().__init__(runtime, "program")
         self.fake = runtime
-        self.fake.add_image("program")
+        self.fake.add_image("program", volumes=("/var/lib/kubelet",))
 
     async def foreign_network(self, suffix: str) -> str:
         return self.fake.add_foreign_network(f"{self.name}-{suffix}", labels=self.labels)
@@ -131,6 +135,10 @@ class FakeBench(Bench):
 
     async def executes(self, name: str, program: str) -> bool:
         return program in self.fake.executing(name)
+
+    async def forget(self, *tags: str) -> None:
+        for tag in tags:
+            self.fake.remove_image(tag)
 
 
 class DockerBench(Bench):
@@ -172,6 +180,10 @@ class DockerBench(Bench):
         found = await self.docker.execute(name, ["ps", "-o", "comm"])
         assert 0 == found.code, found.err
         return program in found.out.decode().split()
+
+    async def forget(self, *tags: str) -> None:
+        for tag in tags:
+            await self.docker._engine.docker.images.delete(tag)
 
 
 @pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])

@@ -1,12 +1,17 @@
 """What every Runtime promises, tried on the fake engine and on a real one alike."""
 
+import io
+import tarfile
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from k3dasync.addresses import HOST_NETWORK
+from k3dasync.build import BuildSpec
 from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
@@ -19,6 +24,8 @@ from k3dasync.errors import (
 )
 from k3dasync.grammar.words import Ulimit
 from k3dasync.image_archive import NameScanner, full_name
+from k3dasync.image_errors import BuildFailed
+from k3dasync.loglines import LogLine
 from k3dasync.runtime import File, NetworkSpec, Runtime, Status, VolumeSpec
 from tests.contract.conftest import Bench
 
@@ -348,6 +355,73 @@ async def test_a_container_can_leave_its_first_network(bench: Bench) -> None:
     assert (port.host_port,) == found.bound_ports
 
 
+async def test_in_no_network_a_container_holds_no_address_and_no_port(bench: Bench) -> None:
+    """Both change hands with the network: from one that runs to another that runs already."""
+    runtime, network, port = bench.runtime, await bench.network("one"), bench.port()
+    address, by_name = await bench.address(network), f"{bench.name}-one"
+    old = bench.spec(by_name, "old", address=address, ports=(port,))
+    new = bench.spec(by_name, "new", address=address, ports=(port,))
+    await runtime.create_container(old)
+    await runtime.start_container(old.name)
+    await runtime.create_container(new)
+    assert await runtime.disconnect_network(new.name, network, {})
+    await runtime.start_container(new.name)
+    held = (await runtime.inspect_container(new.name)).state
+    assert (Status.RUNNING, {}, ()) == (held.status, held.addresses, held.bound_ports)
+
+    assert await runtime.disconnect_network(old.name, network, {})
+    await runtime.connect_network(new.name, network, address=address, labels={})
+
+    found = await runtime.inspect_container(new.name)
+    assert ({by_name: address}, (port.host_port,)) == (
+        found.state.addresses,
+        found.state.bound_ports,
+    )
+    assert {by_name: address} == found.fixed_addresses
+    assert () == (await runtime.inspect_container(old.name)).state.bound_ports
+    await runtime.stop_container(new.name, grace=0)
+    await runtime.start_container(new.name)
+    assert (port.host_port,) == (await runtime.inspect_container(new.name)).state.bound_ports
+
+
+@pytest.mark.parametrize("is_address", [True, False])
+async def test_a_network_that_is_entered_late_claims_what_it_must(
+    bench: Bench, *, is_address: bool
+) -> None:
+    """An address or a host port that another one holds is refused, as at a start."""
+    runtime, network, port = bench.runtime, await bench.network("one"), bench.port()
+    address, by_name = await bench.address(network), f"{bench.name}-one"
+    old = bench.spec(by_name, "old", address=address, ports=(port,))
+    new = bench.spec(by_name, "new", ports=(port,))
+    for spec in (old, new):
+        await runtime.create_container(spec)
+    await runtime.start_container(old.name)
+    assert await runtime.disconnect_network(new.name, network, {})
+    await runtime.start_container(new.name)
+
+    with pytest.raises(AddressTaken if is_address else PortTaken):
+        await runtime.connect_network(
+            new.name, network, address=address if is_address else None, labels={}
+        )
+
+    assert (port.host_port,) == (await runtime.inspect_container(old.name)).state.bound_ports
+    assert () == (await runtime.inspect_container(new.name)).state.bound_ports
+
+
+async def test_a_container_that_never_ran_leaves_a_network_by_name(bench: Bench) -> None:
+    """One that was made in a network by its id stays in it until its first start."""
+    network = await bench.network()
+    by_id, by_name = bench.spec(network, "id"), bench.spec(f"{bench.name}-net", "name")
+    for spec in (by_id, by_name):
+        await bench.runtime.create_container(spec)
+
+    assert not await bench.runtime.disconnect_network(by_id.name, network, {})
+    assert await bench.runtime.disconnect_network(by_name.name, network, {})
+
+    assert {"net"} == set(await networks_of(bench, by_id.name))
+    assert set() == set(await networks_of(bench, by_name.name))
+
+
 async def test_what_is_not_there_is_not_disconnected(bench: Bench) -> None:
     """And that is no error."""
     network = await bench.network()
@@ -374,6 +448,64 @@ async def test_a_host_port_is_given_once(bench: Bench) -> None:
 
 
 # ---- volumes
+
+
+async def test_the_default_bridge_is_always_there(bench: Bench) -> None:
+    """A container can be in it, where the engine chooses its address; nobody can remove it."""
+    runtime = bench.runtime
+    (bridge,) = [one for one in await runtime.networks() if one.name == "bridge"]
+    spec = bench.spec("bridge")
+    await runtime.create_container(spec)
+    await runtime.start_container(spec.name)
+
+    assert (await runtime.inspect_container(spec.name)).state.addresses["bridge"]
+    assert bridge.subnets
+    with pytest.raises(EngineError, match=r"pre-defined|active endpoints"):
+        await runtime.remove_network("bridge", {})
+
+
+async def test_networks_and_volumes_say_when_they_were_made(bench: Bench) -> None:
+    """By the engine's clock, in seconds, whole ones for volumes; not later than the next one."""
+    runtime = bench.runtime
+    await bench.network("old")
+    await runtime.create_volume(VolumeSpec(name=f"{bench.name}-old", labels=bench.labels))
+    await bench.network("new")
+    await runtime.create_volume(VolumeSpec(name=f"{bench.name}-new", labels=bench.labels))
+
+    networks = {one.name: one.created for one in await runtime.networks(bench.labels)}
+    volumes = {one.name: one.created for one in await runtime.volumes(bench.labels)}
+    assert 0 < networks[f"{bench.name}-old"] <= networks[f"{bench.name}-new"]
+    assert 0 < volumes[f"{bench.name}-old"] <= volumes[f"{bench.name}-new"]
+
+
+async def test_the_engine_counts_what_is_in_volumes(bench: Bench) -> None:
+    """Bytes, and the containers that mount one, running or not."""
+    runtime, name = bench.runtime, f"{bench.name}-volume"
+    await runtime.create_volume(VolumeSpec(name=name, labels=bench.labels))
+    usage = (await runtime.volume_usage())[name]
+    assert 0 == usage.users
+    assert usage.size is not None
+
+    spec = bench.spec(await bench.network(), binds=(f"{name}:/data",))
+    await runtime.create_container(spec)
+    assert 1 == (await runtime.volume_usage())[name].users
+    assert name == (await runtime.inspect_container(spec.name)).volumes["/data"]
+
+
+async def test_volumes_without_a_name_go_with_their_container_or_stay(bench: Bench) -> None:
+    """As the removal says; until then an inspection knows their names."""
+    runtime, network = bench.runtime, await bench.network()
+    for keeps in (False, True):
+        spec = bench.spec(network)
+        await runtime.create_container(spec)
+        volumes = set((await runtime.inspect_container(spec.name)).volumes.values())
+        assert volumes
+        await runtime.remove_container(spec.name, bench.labels, keeps_volumes=keeps)
+
+        left = {one.name for one in await runtime.volumes()}
+        assert (volumes if keeps else set()) == volumes & left
+        for one in volumes & left:
+            await runtime.remove_volume(one, {})
 
 
 async def test_a_volume_that_is_there_keeps_its_labels(bench: Bench) -> None:
@@ -668,6 +800,103 @@ async def test_the_last_lines_of_a_log(bench: Bench) -> None:
     assert ["two", "three"] == list(await bench.runtime.logs(name, tail=2))
 
 
+async def test_what_a_command_says_is_taken_as_it_comes(bench: Bench) -> None:
+    """Then it is not in the result; whatever *take* raises is raised."""
+    spec = bench.spec(await bench.network())
+    await bench.runtime.create_container(spec)
+    await bench.runtime.start_container(spec.name)
+    said = {1: b"", 2: b""}
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    async def take(number: int, piece: bytes) -> None:
+        said[number] += piece
+
+    async def refuse(_number: int, _piece: bytes) -> None:
+        raise LookupError("no more")
+
+    done = await bench.runtime.execute(spec.name, ["cat"], stdin=pieces(), take=take)
+    assert (0, b"", b"one two") == (done.code, done.out, said[1] + said[2])
+    with pytest.raises(LookupError):
+        await bench.runtime.execute(spec.name, ["cat"], stdin=pieces(), take=refuse)
+
+
+async def read_log(bench: Bench, name: str, **asked: Any) -> list[LogLine]:
+    with anyio.fail_after(EVENT_TIMEOUT):
+        async with bench.runtime.follow_logs(name, **asked) as lines:
+            return [line async for line in lines]
+
+
+async def test_a_log_with_times(bench: Bench) -> None:
+    """Each line has its own; they grow, and by them the rest of a log is read."""
+    name = await bench.run_with_log(await bench.network(), "one", "two", "three")
+    found = await read_log(bench, name, follow=False)
+
+    assert ["one", "two", "three"] == [line.text for line in found]
+    assert sorted({line.at for line in found}) == [line.at for line in found]
+    assert found[1:] == await read_log(bench, name, follow=False, tail=2)
+    assert found[1:] == await read_log(bench, name, follow=False, since=found[1].at)
+    assert [] == await read_log(bench, name, follow=False, since=found[2].at + 1)
+    assert [] == await read_log(bench, name, follow=False, tail=0)
+
+
+async def test_a_log_that_is_followed_ends_with_the_container(bench: Bench) -> None:
+    """What comes meanwhile is read; its next life is another reading, from where one ended."""
+    name = await bench.run_with_log(await bench.network(), "one", "two")
+    found: list[LogLine] = []
+    async with bench.runtime.container_events(bench.labels) as events:
+        with anyio.fail_after(EVENT_TIMEOUT):
+            async with bench.runtime.follow_logs(name, tail=1) as lines:
+                async for line in lines:
+                    if not found:
+                        await bench.exit(name)
+                    found.append(line)
+            async for event in events:
+                if event.action == "start":
+                    break
+    await bench.runtime.stop_container(name, grace=1)
+
+    assert ["two"] == [line.text for line in found]
+    assert "one" not in [line.text for line in found]
+    again = await read_log(bench, name, since=found[-1].at + 1)
+    assert found[-1] not in again
+
+
+async def test_the_log_of_a_container_that_does_not_run(bench: Bench) -> None:
+    """It is there, and nobody waits for more."""
+    name = await bench.run_with_log(await bench.network(), "one", "two")
+    await bench.runtime.stop_container(name, grace=1)
+
+    assert ["one", "two"] == [line.text for line in await read_log(bench, name)]
+
+
+async def test_a_long_line_is_one_line(bench: Bench) -> None:
+    """Engines cut it into pieces of 16 KiB."""
+    name = await bench.run_with_log(await bench.network(), "x" * 50_000, "end")
+    await bench.runtime.stop_container(name, grace=1)
+    found = await read_log(bench, name)
+
+    assert [50_000, 3] == [len(line.text) for line in found]
+
+
+async def test_a_log_can_be_left_while_waiting(bench: Bench) -> None:
+    """Nothing is left of it."""
+    name = await bench.run_with_log(await bench.network(), "one")
+    with anyio.move_on_after(1):
+        async with bench.runtime.follow_logs(name) as lines:
+            async for _ in lines:
+                pass
+    assert Status.RUNNING == await status_of(bench.runtime, name)
+
+
+async def test_there_is_no_log_of_what_is_not_there(bench: Bench) -> None:
+    """The error names it."""
+    with pytest.raises(NotFound, match="no-such-container"):
+        await read_log(bench, "no-such-container")
+
+
 # ---- events
 
 
@@ -804,6 +1033,17 @@ class Pieces:
         raise StopAsyncIteration
 
 
+class Never:
+    """Input of which nothing comes."""
+
+    def __aiter__(self) -> "Never":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
 async def running(bench: Bench) -> str:
     spec = bench.spec(await bench.network())
     await bench.runtime.create_container(spec)
@@ -858,14 +1098,6 @@ async def test_a_command_that_is_cut_ends(bench: Bench) -> None:
     """Cancelled while it waits for input, it does not stay: its input is at its end."""
     name = await running(bench)
 
-    class Never:
-        def __aiter__(self) -> "Never":
-            return self
-
-        async def __anext__(self) -> bytes:
-            await anyio.sleep_forever()
-            raise AssertionError
-
     with anyio.fail_after(30), anyio.move_on_after(1) as scope:
         await bench.runtime.execute(name, ["cat"], stdin=Never())
 
@@ -918,6 +1150,120 @@ async def test_commands_run_in_running_containers_only(bench: Bench) -> None:
         await bench.runtime.execute(spec.name, ["true"])
     with pytest.raises(NotFound):
         await bench.runtime.execute(f"{bench.name}-none", ["true"])
+
+
+async def test_no_command_runs_in_what_is_paused(bench: Bench) -> None:
+    """It would wait for ever; so it is refused."""
+    name = await running(bench)
+    await bench.runtime.pause_container(name)
+
+    with pytest.raises(Conflict, match="paused"):
+        await bench.runtime.execute(name, ["true"])
+
+
+async def test_a_command_ends_with_its_container(bench: Bench) -> None:
+    """Whatever the container does next, the command was killed."""
+    name = await running(bench)
+    ended: list[int] = []
+
+    async def cat() -> None:
+        ended.append((await bench.runtime.execute(name, ["cat"], stdin=Never())).code)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(cat)
+            while not await bench.executes(name, "cat"):  # noqa: ASYNC110 - nothing tells us
+                await anyio.sleep(0.05)
+            await bench.exit(name)
+
+    assert [137] == ended
+
+
+# ---- builds
+
+
+def context(**files: str) -> Pieces:
+    """Return a context with these files; all of them are in its root."""
+    content = io.BytesIO()
+    with tarfile.open(mode="w", fileobj=content) as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return Pieces(content.getvalue())
+
+
+async def test_an_image_is_built_with_all_of_its_tags(bench: Bench) -> None:
+    """The engine lists them, tells its steps, and moves them with the next build."""
+    said: list[str] = []
+    spec = BuildSpec(tags=(f"{bench.name}:1", f"{bench.name}:2"))
+    try:
+        files = context(Dockerfile="FROM scratch\nCOPY a /\n", a=bench.name)
+        await bench.runtime.build_image(files, spec, said.append)
+        first = await tagged(bench, f"{bench.name}:1")
+        assert any("COPY a /" in line for line in said)
+        assert first == await tagged(bench, f"{bench.name}:2")
+
+        files = context(Dockerfile="FROM scratch\nCOPY a /\n", a="other")
+        await bench.runtime.build_image(files, replace(spec, tags=spec.tags[:1]), said.append)
+        second = await tagged(bench, f"{bench.name}:1")
+        assert first != second
+        assert first == await tagged(bench, f"{bench.name}:2")
+    finally:
+        await bench.forget(*spec.tags)
+
+
+def unheard(_text: str) -> None:
+    """Be told what nobody wants to know."""
+
+
+async def tagged(bench: Bench, tag: str) -> str:
+    """Return the id of the image with that tag."""
+    (found,) = [one.id for one in await bench.runtime.images() if tag in one.tags]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"Dockerfile": "FROM scratch\nCOPY absent /\n"}, "COPY failed: .*absent"),
+        ({"Dockerfile": "FRO scratch\n"}, "unknown instruction: FRO"),
+        ({"a": "b"}, "Cannot locate specified Dockerfile: Dockerfile"),
+        ({"Dockerfile": "FROM nonexistent.invalid/x:1\n"}, "nonexistent.invalid"),
+    ],
+)
+async def test_a_build_fails_with_the_engines_words(
+    bench: Bench, files: dict[str, str], words: str
+) -> None:
+    """No tag is made, or moved."""
+    spec = BuildSpec(tags=(f"{bench.name}:1",))
+    with pytest.raises(BuildFailed, match=f"cannot build {bench.name}:1: .*{words}"):
+        await bench.runtime.build_image(context(**files), spec, unheard)
+
+    assert [] == [one for one in await bench.runtime.images() if spec.tags[0] in one.tags]
+
+
+async def test_a_target_and_another_dockerfile_are_meant(bench: Bench) -> None:
+    """What stands behind the stage is left alone; one that is not there is an error."""
+    text = "FROM scratch AS one\nCOPY a /\nFROM scratch AS two\nCOPY absent /\n"
+    spec = BuildSpec(tags=(f"{bench.name}:1",), dockerfile="Other", target="one")
+    await bench.runtime.build_image(context(Other=text, a="a"), spec, unheard)
+    await bench.forget(*spec.tags)
+
+    wrong = replace(spec, target="none")
+    with pytest.raises(BuildFailed, match="failed to reach build target none"):
+        await bench.runtime.build_image(context(Other=text, a="a"), wrong, unheard)
+
+
+async def test_a_context_that_breaks_off_is_raised(bench: Bench) -> None:
+    """The error is the context's own, and nothing is built."""
+    whole = context(Dockerfile="FROM scratch\nCOPY a /\n", a="a")
+    half = Pieces((await anext(whole))[:1000], ends=ArithmeticError("half"))
+    spec = BuildSpec(tags=(f"{bench.name}:1",))
+    with pytest.raises(ArithmeticError, match="half"):
+        await bench.runtime.build_image(half, spec, unheard)
+
+    assert [] == [one for one in await bench.runtime.images() if spec.tags[0] in one.tags]
 
 
 async def test_an_exported_image_is_an_archive_with_its_tag(bench: Bench) -> None:

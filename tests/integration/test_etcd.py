@@ -36,6 +36,8 @@ async def test_members_of_a_real_cluster(cli: Cli, own_name: str) -> None:
             await etcd.promote(members[0].id)
         with pytest.raises(EtcdRefused, match="member not found"):
             await etcd.promote(1)
+        with pytest.raises(EtcdRefused, match="member not found"):
+            await etcd.remove(1)
     deleted = await anyio.to_thread.run_sync(cli, "delete", own_name)
     assert 0 == deleted.code, deleted.err
 

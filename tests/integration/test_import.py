@@ -1,7 +1,10 @@
 """Images imported into nodes on a real engine."""
 
+import gzip
+import hashlib
 import io
 import json
+import lzma
 import os
 import re
 import secrets
@@ -15,6 +18,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from backports import zstd
 
 from k3dasync import events
 from k3dasync.docker.runtime import DockerRuntime
@@ -107,7 +111,7 @@ def save(tag: str, path: Path) -> Path:
 
 
 def test_an_image_gets_into_all_nodes(cli: Cli, own_name: str, image: Callable[..., str]) -> None:
-    """Servers and agents list it with the digest it has on the engine; the log keeps its laws."""
+    """Servers and agents have it with digest and content of the engine; the log keeps its laws."""
     tag = image()
     assert 0 == cli.create(own_name, "--agents", "2").code
 
@@ -120,6 +124,7 @@ def test_an_image_gets_into_all_nodes(cli: Cli, own_name: str, image: Callable[.
         assert [id_of(tag)] == [
             one["id"] for one in found["images"] if f"docker.io/{tag}" in one["repoTags"]
         ]
+        assert layers_of(tag) == layers_in(f"k3d-{own_name}-{node}", tag)
     log = log_of(cli, own_name)
     assert_laws(log)
     progress = [one for one in log if isinstance(one, events.TaskProgress)]
@@ -127,6 +132,23 @@ def test_an_image_gets_into_all_nodes(cli: Cli, own_name: str, image: Callable[.
     assert isinstance(log[0], events.RunStarted)
     assert "import" == log[0].operation
     assert 0 == cli("delete", own_name).code
+
+
+def layers_of(tag: str) -> list[str]:
+    """Return the digests of an image's layers, as the engine has them."""
+
+    async def ask() -> list[str]:
+        async with DockerRuntime() as runtime:
+            found = await runtime._engine.docker.images.inspect(tag)
+            return list(found["RootFS"]["Layers"])
+
+    return anyio.run(ask)
+
+
+def layers_in(node: str, tag: str) -> list[str]:
+    """Return the digests of an image's layers, as a node has them: it has read all of them."""
+    found = json.loads(inside(node, "crictl", "inspecti", f"docker.io/{tag}"))
+    return list(found["info"]["imageSpec"]["rootfs"]["diff_ids"])
 
 
 def id_of(tag: str) -> str:
@@ -227,6 +249,116 @@ def test_a_stopped_node_is_an_error(cli: Cli, own_name: str, image: Callable[...
     assert f"k3d-{own_name}-agent-0: it does not run, it is exited" in done.error
     assert f"docker.io/{tag}" in listed(f"k3d-{own_name}-server-0")
     assert 0 == cli("delete", own_name).code
+
+
+@pytest.mark.parametrize(("how", "cure"), [("stop", "start"), ("pause", "resume")])
+def test_of_a_cluster_that_does_not_run_nothing_is_read(
+    cli: Cli, own_name: str, image: Callable[..., str], how: str, cure: str
+) -> None:
+    """The command that changes that is named."""
+    assert 0 == cli.create(own_name).code
+    assert 0 == cli(how, own_name).code
+
+    done = cli("image", "import", image(), "-c", own_name)
+
+    assert (1, True) == (done.code, f"run: k3dasync {cure} {own_name}" in done.error)
+    assert 0 == cli("delete", own_name).code
+
+
+def test_a_node_that_dies_in_the_middle_does_not_hold_up_the_others(
+    cli: Cli, own_name: str, image: Callable[..., str], tmp_path: Path
+) -> None:
+    """It is told, the others have the image, and the exit code is 1."""
+    tag = image(20)
+    content = save(tag, tmp_path / "a.tar").read_bytes()
+    assert 0 == cli.create(own_name, "--agents", "1").code
+    node = f"k3d-{own_name}-agent-0"
+
+    async def die() -> None:
+        async with DockerRuntime() as runtime:
+            await runtime.stop_container(node, grace=0)
+
+    words = ["image", "import", "-", "-c", own_name]
+    with subprocess.Popen(
+        [*cli.command, *words], env=cli.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(content[:5_000_000])
+        process.stdin.flush()
+        until(lambda: "image import" in inside(node, "ps", "-o", "args"))
+        anyio.run(die)
+        process.stdin.write(content[5_000_000:])
+        process.stdin.close()
+        err = process.stderr.read().decode()
+
+    assert 1 == process.returncode
+    assert re.search(rf"error: .*{node}: ctr was killed: .*; done on 1 other node", err), err
+    assert f"docker.io/{tag}" in listed(f"k3d-{own_name}-server-0")
+    assert_laws(log_of(cli, own_name))
+    assert 0 == cli("delete", own_name).code
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstd.compress])
+def test_a_packed_archive_is_imported_whole(
+    cli: Cli,
+    own_name: str,
+    image: Callable[..., str],
+    tmp_path: Path,
+    pack: Callable[[bytes], bytes],
+) -> None:
+    """Nodes unpack gzip, everything else is unpacked for them; digests tell that all is there."""
+    tag, packed = image(3), tmp_path / "packed"
+    packed.write_bytes(pack(save(tag, tmp_path / "a.tar").read_bytes()))
+    assert 0 == cli.create(own_name).code
+
+    done = cli("image", "import", str(packed), "-c", own_name)
+
+    assert 0 == done.code, done.err
+    assert "warning" not in done.err
+    assert layers_of(tag) == layers_in(f"k3d-{own_name}-server-0", tag)
+    assert 0 == cli("delete", own_name).code
+
+
+def test_an_archive_of_an_oci_layout_is_imported(cli: Cli, own_name: str, tmp_path: Path) -> None:
+    """Under the name that its index gives; one whose blob is damaged is refused by the nodes."""
+    assert 0 == cli.create(own_name).code
+    name = f"registry.example/{own_name}:1"
+    good, bad = tmp_path / "good.tar", tmp_path / "bad.tar"
+    digest = write_layout(good, name)
+    write_layout(bad, name, damage=b" ")
+
+    done = cli("image", "import", str(good), "-c", own_name)
+    assert 0 == done.code, done.err
+    assert f"{name} imported into 1 node" in done.err
+    found = json.loads(inside(f"k3d-{own_name}-server-0", "crictl", "images", "-o", "json"))
+    assert [digest] == [one["id"] for one in found["images"] if name in one["repoTags"]]
+    done = cli("image", "import", str(bad), "-c", own_name)
+    assert (1, True) == (done.code, "unexpected commit digest" in done.error)
+    assert 0 == cli("delete", own_name).code
+
+
+def write_layout(path: Path, name: str, damage: bytes = b"") -> str:
+    """Write an archive of an OCI layout with one manifest, and return that one's digest."""
+    manifest = json.dumps({"schemaVersion": 2, "layers": []}).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    entry = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": f"sha256:{digest}",
+        "size": len(manifest),
+        "annotations": {"io.containerd.image.name": name},
+    }
+    files = {
+        "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+        f"blobs/sha256/{digest}": manifest + damage,
+        "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode(),
+    }
+    with tarfile.open(path, "w") as tar:
+        for member, content in files.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return f"sha256:{digest}"
 
 
 def test_what_is_no_image_is_refused_by_the_nodes(cli: Cli, own_name: str, tmp_path: Path) -> None:

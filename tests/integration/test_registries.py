@@ -224,7 +224,7 @@ def test_what_cannot_be_used_is_said_before_anything_is_made(
         await runtime.stop_container(name, grace=0)
 
     anyio.run(_with_runtime, stop)
-    for registry, words in ((name, "docker start"), (f"{own_name}-none", "no container")):
+    for registry, words in ((name, "registry start"), (f"{own_name}-none", "no container")):
         refused = cli.create(own_name, "--registry-use", registry)
         assert (1, 1) == (refused.code, len(refused.err.splitlines())), refused.err
         assert words in refused.err

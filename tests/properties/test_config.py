@@ -101,6 +101,7 @@ specs = st.builds(
     rollback=st.booleans(),
     wait=st.sampled_from(WaitLevel),
     join=st.sampled_from(JoinOrder),
+    ttl=st.none() | st.integers(1, 10**9).map(float),
     timeout=durations,
     kubeconfig_update_default=st.booleans(),
     kubeconfig_switch_context=st.booleans(),

@@ -14,7 +14,7 @@ from k3dasync import events
 from k3dasync.cluster import LABEL_RUN
 from k3dasync.errors import EngineError, K3dAsyncError, TaskFailed
 from k3dasync.events import Emitter
-from k3dasync.fake import FakeRuntime, Latency
+from k3dasync.fake import FakeRuntime, Latency, backend_of
 from k3dasync.graph import Graph, TaskId
 from k3dasync.operations._backward import take_back
 from k3dasync.operations._forward import Forward, planned
@@ -119,7 +119,7 @@ async def give_up(
     keeper: Keeper,
 ) -> None:
     pending = events.to_undo(keeper.events)
-    left = await take_back(plan, pending, runtime=runtime, emitter=emitter)
+    left = await take_back(plan, pending, backend=backend_of(runtime), emitter=emitter)
     emitter.emit(events.RunFailed, seconds=0.0, code="X", cause="x", rolled_back=True, left=left)
     assert () == left
     assert runtime.is_empty()

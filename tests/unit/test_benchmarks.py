@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import bench_makespan, bench_scheduler
+from benchmarks import bench_import, bench_makespan, bench_scheduler
 from benchmarks.__main__ import main
 from benchmarks.options import Options, Shape, median
 from benchmarks.table import Report, Row, as_json, as_markdown, as_text
@@ -69,6 +69,16 @@ def test_the_same_for_machines_and_for_pages() -> None:
     )
     assert ["two cores"] == found["notes"]
     assert 5 == len(as_markdown(report).splitlines())
+
+
+def test_an_import_has_a_row_for_every_other_way() -> None:
+    """k3d's only where there is one."""
+    times = bench_import.Times(ours=[2.0, 4.0, 3.0], serial=[12.0])
+    (row,) = bench_import.rows(Shape(3, 10), times)
+    assert ("200 MB into 13 nodes", 0.25, 3) == (row.case, row.ratio, row.runs)
+
+    times.k3d.append(6.0)
+    assert [0.25, 0.5] == [one.ratio for one in bench_import.rows(Shape(3, 10), times)]
 
 
 def test_median() -> None:

@@ -16,13 +16,16 @@ import pytest
 
 from k3dasync import cli
 from k3dasync.commands.completion import _joined
-from k3dasync.completion.candidates import Kind, candidates
+from k3dasync.completion.candidates import candidates
+from k3dasync.completion.meanings import Kind, of_argument
 from k3dasync.completion.shells import SCRIPTS
 
 NAMES = {
     "cluster": ["dev", "demo"],
-    "node": ["k3d-dev-server-0", "k3d-reg"],
+    "node": ["k3d-dev-server-0", "k3d-dev-agent-0", "k3d-reg"],
     "registry": ["k3d-reg"],
+    "volume": ["data"],
+    "network": ["shared"],
 }
 BIN = Path(sys.executable).parent
 SECONDS = 30.0
@@ -43,7 +46,10 @@ def offered(*words: str) -> list[str]:
         (("cr",), ["create"]),
         (
             ("cluster", ""),
-            ["create", "delete", "list", "start", "stop", "restart", "pause", "resume"],
+            [
+                *("create", "delete", "list", "start", "stop", "restart", "pause", "resume"),
+                *("scale", "edit", "export-logs"),
+            ],
         ),
         (("delete", ""), ["dev", "demo"]),
         (("delete", "de"), ["dev", "demo"]),
@@ -57,9 +63,12 @@ def offered(*words: str) -> list[str]:
         (("create", "-o", ""), ["yaml", "json"]),
         (("kubeconfig", "merge", "-o", ""), []),
         (("rollback", ""), ["dev", "demo"]),
+        (("edit", ""), ["dev", "demo"]),
+        (("node", "edit", ""), ["k3d-dev-server-0", "k3d-dev-agent-0", "k3d-reg"]),
+        (("edit", "dev", "--port-"), ["--port-add", "--port-delete"]),
         (("rollback", "dev", ""), []),
         (("kubeconfig", "merge", "dev", ""), ["demo"]),
-        (("node", "list", ""), ["k3d-dev-server-0", "k3d-reg"]),
+        (("node", "list", ""), ["k3d-dev-server-0", "k3d-dev-agent-0", "k3d-reg"]),
         (("create", ""), []),
         (("create", "--registry-use", ""), ["k3d-reg"]),
         (("create", "--wait=q"), ["--wait=quorum"]),
@@ -77,11 +86,61 @@ def offered(*words: str) -> list[str]:
         (("--trace", "dele"), ["delete"]),
         (("config", "view", ""), []),
         (("no-such-command", ""), []),
+        (("scale", ""), ["dev", "demo"]),
+        (("node", "create", "-c", ""), ["dev", "demo"]),
+        (("node", "create", "--role", ""), ["agent", "server"]),
+        (("registry", "connect", ""), ["k3d-reg"]),
+        (("registry", "connect", "k3d-reg", "-c", ""), ["dev", "demo"]),
+        (("volume", "delete", ""), ["data"]),
+        (("create", "--network", ""), ["shared"]),
+        (("image", "list", "d"), ["dev", "demo"]),
+        (("debug", "lb", "get-config", "de"), ["dev", "demo"]),
+        (("prune", "-o", "j"), ["json"]),
+        (("start", "de"), ["dev", "demo"]),
+        (("cluster", "restart", "dev", ""), ["demo"]),
+        (("logs", ""), ["dev", "demo"]),
+        (("logs", "dev", ""), ["server-0", "agent-0"]),
+        (("logs", "dev", "-f", "agent-0", ""), ["server-0"]),
+        (("logs", "dev", "--fo"), ["--follow"]),
+        (("export-logs", "--all", "-n", "k3d-dev-a"), ["k3d-dev-agent-0"]),
+        (("debug", "export-logs", "dev", ""), ["demo"]),
+        (("kubectl", ""), ["dev", "demo"]),
+        (("kubectl", "dev", "--", ""), []),
+        (("shell", "dev", ""), []),
+        (("kubeconfig", "remove", "dev", ""), ["demo"]),
+        (("version", "list", ""), ["k3s", "k3d", "k3d-proxy", "k3d-tools"]),
+        (("version", "list", "k3s", ""), []),
+        (("version", "list", "k3s", "-o", ""), ["raw", "repo"]),
+        (("version", "list", "--sort=d"), ["--sort=desc"]),
+        (("version", ""), ["list"]),
     ],
 )
 def test_what_may_stand_next(words: Sequence[str], expected: list[str]) -> None:
     """Commands, flags not given yet, their choices, and names that are not given already."""
     assert expected == offered(*words)
+
+
+@pytest.mark.parametrize(
+    ("path", "place", "expected"),
+    [
+        (("node", "delete"), 3, "node"),
+        (("node", "edit"), 0, "node"),
+        (("node", "create"), 0, None),
+        (("reg", "rm"), 0, "registry"),
+        (("registry", "connect"), 1, "registry"),
+        (("volume", "delete"), 0, "volume"),
+        (("network", "rm"), 0, "network"),
+        (("cluster", "edit"), 0, "cluster"),
+        (("scale",), 0, "cluster"),
+        (("debug", "lb", "get-config"), 0, "cluster"),
+        (("image", "list"), 0, "cluster"),
+        (("image", "import"), 0, None),
+        (("plan", "create"), 0, None),
+    ],
+)
+def test_what_arguments_name(path: Sequence[str], place: int, expected: str | None) -> None:
+    """Whoever has the commands."""
+    assert expected == of_argument(path, place)
 
 
 def test_every_command_and_flag_is_offered() -> None:

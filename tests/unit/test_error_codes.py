@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from k3dasync.access_errors import ClusterDown, ExportIncomplete, ProgramUnusable
 from k3dasync.backend import Backend
 from k3dasync.cli import main
 from k3dasync.diagnosis import CAUSES, TOKEN, UNREACHABLE
@@ -40,9 +41,19 @@ from k3dasync.errors import (
 )
 from k3dasync.etcd import EtcdRefused
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
+from k3dasync.image_errors import BuildFailed, ImagesUnknown
 from k3dasync.invalid import UsageError
 from k3dasync.kubeconfig import KubeconfigError
-from k3dasync.life_errors import NotHalted, SeveralFailed
+from k3dasync.life_errors import (
+    BalancerFailed,
+    FolderNotRemoved,
+    NoLoadBalancer,
+    NotEditable,
+    NotHalted,
+    NotMade,
+    SeveralFailed,
+)
+from k3dasync.member_errors import BalancerStale, CannotGrow, NodeNeeded, NothingToAsk
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -83,7 +94,9 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "UNEXPECTED_ARGUMENT": ("create", "a", "b"),
     "HOST_UNFIT": ("doctor", "--agents", "900", "--servers", "500", "--runtime", "fake"),
     "CLUSTER_NOT_FOUND": ("list", "nope", "--runtime", "fake"),
+    "REGISTRY_NOT_FOUND": ("registry", "list", "nope", "--runtime", "fake"),
     "NODE_NOT_FOUND": ("node", "list", "nope", "--runtime", "fake"),
+    "TAGS_UNAVAILABLE": ("version", "list", "localhost:1/nothing/there"),
     "DEADLINE_EXCEEDED": (*CREATE, "--timeout", "100ms"),
 }
 """What brings it about without any fault; INVALID_SETTING by a variable."""
@@ -109,10 +122,24 @@ RAISED: tuple[K3dAsyncError, ...] = (
     DiskPressure("k3d-dev-agent-0", "kubelet has disk pressure"),
     NodeGone("k3d-dev-server-0", "removed"),
     NodeMoved("k3d-dev-server-1", "10.0.0.3", "10.0.0.4"),
+    ClusterDown("dev", "stopped", "start"),
+    ExportIncomplete("x.tar.gz", ["no log"]),
+    ProgramUnusable("kubectl", "no"),
+    NodeNeeded(["k3d-dev-server-0"], "no", "start it"),
+    CannotGrow("dev", "server", "no"),
+    NothingToAsk("dev", "add nodes"),
+    BalancerStale("k3d-dev-serverlb", 20.0),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
-    SeveralFailed("failed for 2 clusters: a, b"),
+    SeveralFailed("failed for 2 of them: a, b"),
+    NotMade("volume", "data"),
+    FolderNotRemoved(".k3d-dev-server-0", "no"),
+    NoLoadBalancer("dev"),
+    NotEditable("k3d-dev-server-0", "no"),
+    BalancerFailed("k3d-dev-serverlb", "no", ["nginx: [emerg] no"]),
     ImageNotFound("no"),
     ImportFailed("no"),
+    BuildFailed(["app:dev"], "no"),
+    ImagesUnknown({"k3d-dev-agent-0": "no"}),
     RegistryUnusable("x", "no", "look"),
     Interrupted("stopped"),
     JournalError("no"),

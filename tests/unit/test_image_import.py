@@ -1,13 +1,17 @@
 """Imports on the fake engine: all nodes at once, honest ends, and bounded memory."""
 
+import bz2
+import gzip
+import lzma
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from backports import zstd
 
 from k3dasync import events, local_archives
 from k3dasync.backend import Backend
@@ -172,6 +176,27 @@ async def test_a_node_that_fails_is_told_and_holds_up_nobody(ctr: Ctr, words: st
         assert "IMAGE_IMPORT_FAILED" == lab.keeper.events[-1].code
 
 
+async def test_an_archive_that_lacks_platforms_comes_with_a_cure() -> None:
+    """A node's own words say nothing of platforms."""
+    async with world() as lab:
+        said = "ctr: content digest sha256:820: not found"
+        for node in NODES:
+            lab.runtime.trouble_imports(node, Ctr(most=1, says=said))
+        with pytest.raises(ImportFailed, match=f"{said}; .* save it for one platform"):
+            await lab.run()
+
+
+async def test_a_source_that_breaks_off_is_told_once() -> None:
+    """It is to blame, and no node is."""
+    async with world(size=2_000_000) as lab:
+        broken = Fail(EngineError("export", "image app:1", "no room"))
+        lab.runtime.faults.orders = (Fault(verb="export_piece", nth=5, trouble=broken),)
+        with pytest.raises(ImportFailed, match=r"^not imported: app:1: .*no room$"):
+            await lab.run()
+
+        assert_laws(lab.keeper.events)
+
+
 @virtual_time
 async def test_a_node_that_hangs_is_left_behind() -> None:
     """It takes nothing for a minute: it has failed then, and its command is ended."""
@@ -193,6 +218,61 @@ async def test_a_stopped_node_is_an_error_and_the_others_have_the_image() -> Non
             await lab.run()
 
         assert list(NODES[:2]) == lab.nodes_with()
+
+
+async def test_a_paused_node_is_an_error_with_its_own_cure() -> None:
+    """Starting it would not help."""
+    async with world() as lab:
+        await lab.runtime.pause_container(NODES[2])
+        with pytest.raises(ImportFailed, match=f"{NODES[2]}: .* it is paused; let it go on first"):
+            await lab.run()
+
+
+@pytest.mark.parametrize(("status", "cure"), [("exited", "start"), ("paused", "resume")])
+async def test_of_a_cluster_that_does_not_run_nothing_is_read(status: str, cure: str) -> None:
+    """The command that changes it is named, and the other cluster gets nothing either."""
+    async with world() as lab:
+        await create(ClusterSpec(name="two"), backend=lab.backend)
+        lab.keeper.events.clear()
+        for node in NODES:
+            if status == "paused":
+                await lab.runtime.pause_container(node)
+            else:
+                await lab.runtime.stop_container(node)
+        with pytest.raises(ImportFailed, match=rf"\({status}\); run: k3dasync {cure} dev"):
+            await lab.run(clusters=("two", "dev"))
+
+        assert ([], frozenset()) == (lab.keeper.events, lab.runtime.imported("k3d-two-server-0"))
+
+
+@virtual_time
+async def test_a_node_that_dies_in_the_middle_is_told_and_holds_up_nobody() -> None:
+    """Its ctr ends with it; the engine brings the node back, and the image is not in it."""
+    async with world(size=2_000_000) as lab:
+        lab.runtime.trouble_imports(NODES[1], Ctr(seconds=1))
+        die = Call(lambda: lab.runtime.crash(NODES[1]))
+        lab.runtime.faults.orders = (Fault(verb="export_piece", nth=10, trouble=die),)
+        with pytest.raises(ImportFailed, match=f"{NODES[1]}: ctr was killed: .*; done on 2 other"):
+            await lab.run()
+
+        assert [NODES[0], NODES[2]] == lab.nodes_with()
+        assert_laws(lab.keeper.events)
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress, zstd.compress, gzip.compress])
+async def test_packed_files_are_verified_too(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """What nodes cannot unpack is unpacked for them, and its names are read."""
+    archive = tmp_path / "app.tar.packed"
+    async with world() as lab:
+        async with lab.runtime.export_images(["app:1"]) as pieces:
+            archive.write_bytes(pack(b"".join([piece async for piece in pieces])))
+        done = await lab.run(str(archive))
+
+        assert (APP,) == done.images
+        assert list(NODES) == lab.nodes_with()
+        assert [] == [one for one in lab.keeper.events if isinstance(one, events.Warned)]
 
 
 async def test_without_any_reader_nothing_more_is_read() -> None:

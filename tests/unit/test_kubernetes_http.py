@@ -388,3 +388,13 @@ async def test_a_deletion_that_is_refused(api: Api) -> None:
     async with kubernetes_http.connect("127.0.0.1", api.port, CREDENTIALS) as kubernetes:
         with pytest.raises(KubernetesError, match=r"answers 500: says the server$"):
             await kubernetes.delete_node("a")
+
+
+@pytest.mark.parametrize(("status", "was_there"), [(200, True), (404, False)])
+async def test_a_secret_is_deleted(api: Api, status: int, was_there: bool) -> None:
+    """In its namespace; or it was not there."""
+    api.status = status
+    async with kubernetes_http.connect("127.0.0.1", api.port, CREDENTIALS) as kubernetes:
+        assert was_there == await kubernetes.delete_secret("kube-system", "a.node-password.k3s")
+
+    assert ["DELETE /api/v1/namespaces/kube-system/secrets/a.node-password.k3s"] == api.asked

@@ -166,6 +166,10 @@ def test_facts_of_an_engine() -> None:
         "Name": "vm",
         "CgroupVersion": "2",
         "NCPU": 8,
+        "Architecture": "x86_64",
+        "CgroupDriver": "systemd",
+        "OSType": "linux",
+        "DriverStatus": [["Backing Filesystem", "extfs"], ["Supports d_type", "true"]],
     }
     expected = EngineFacts(
         id="ABCD",
@@ -175,6 +179,11 @@ def test_facts_of_an_engine() -> None:
         name="vm",
         cgroup_version="2",
         cpus=8,
+        architecture="x86_64",
+        cgroup_driver="systemd",
+        filesystem="extfs",
+        system="Debian",
+        system_type="linux",
     )
     found = translate.facts(info, endpoint="tcp://e:2375", host="e", is_foreign_kernel=False)
 

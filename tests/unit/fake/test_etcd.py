@@ -110,3 +110,32 @@ async def test_a_promotion_can_lose_its_answer() -> None:
             await etcd.promote((await etcd.members())[1].id)
 
         assert [False, False] == [member.is_learner for member in await etcd.members()]
+
+
+@virtual_time
+async def test_a_member_is_removed_when_the_rest_is_healthy() -> None:
+    """Not within five seconds of its coming: then the rest may be no quorum. And only once."""
+    async with lab(3, latency=Latency()) as world:
+        etcd = await three(world, "s1")
+        await world.promote("s1")
+        await world.start("s2")
+        await world.ready()
+        await anyio.sleep(6)
+        last = next(one for one in await etcd.members() if one.name.startswith("s2-"))
+        await etcd.remove(last.id)
+        with pytest.raises(EtcdRefused, match="member not found"):
+            await etcd.remove(last.id)
+
+        assert ["s0", "s1"] == [one.name.partition("-")[0] for one in await etcd.members()]
+
+
+@virtual_time
+async def test_without_a_quorum_nobody_is_removed() -> None:
+    """Of two members none can go when one is dead."""
+    async with lab(2, latency=Latency()) as world:
+        etcd = await three(world, "s1")
+        await world.promote("s1")
+        await world.ready()
+        await world.runtime.stop_container("s1")
+        with pytest.raises(EtcdRefused, match="deadline exceeded"):
+            await etcd.remove((await etcd.members())[1].id)
