@@ -46,6 +46,12 @@ NAME = "k3d-reg"
 PLAIN = LoneRegistry(name=NAME, spec=RegistrySpec(name=NAME), network="bridge")
 
 
+@pytest.fixture(autouse=True)
+def usual_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever image the tests on a real engine are given."""
+    monkeypatch.delenv("K3DASYNC_IMAGE_REGISTRY", raising=False)
+
+
 def runtime_of(*orders: Fault) -> FakeRuntime:
     return FakeRuntime(latency=Latency.instant(), faults=Faults(orders))
 
