@@ -457,6 +457,29 @@ async def test_more_servers_than_sqlite_has_are_refused() -> None:
             await scale("dev", {Role.SERVER: 3}, WITHIN, backend=backend)
 
 
+async def test_no_server_is_added_while_another_one_is_away() -> None:
+    """Etcd would refuse it eight times over; agents can be added all the same."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await runtime.stop_container("k3d-dev-server-2")
+        with pytest.raises(CannotGrow, match="takes no member while one is away, and 2 of 3"):
+            await create_nodes("dev", ["k3d-a-0"], SERVERS, WITHIN, backend=backend)
+        await create_nodes("dev", ["k3d-a-0"], AGENTS, WITHIN, backend=backend)
+
+
+async def test_whoever_had_the_name_is_forgotten_first() -> None:
+    """A container that went without a word has left a Node and a member of etcd."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await runtime.remove_container("k3d-dev-server-2", {})
+        await scale("dev", {Role.SERVER: 3}, WITHIN, backend=backend)
+        store = store_of(runtime)
+        assert 3 == len(members(store))
+        assert {f"k3d-dev-server-{number}" for number in range(3)} == set(store.nodes)
+
+
 async def test_old_password_files_lose_their_line() -> None:
     """k3s before 1.20 keeps passwords in a file on each server."""
     path = "/var/lib/rancher/k3s/server/cred/node-passwd"
