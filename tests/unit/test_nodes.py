@@ -9,6 +9,7 @@ from k3dasync import events, nginx
 from k3dasync.cli import main
 from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, Role
 from k3dasync.commands._node_flags import NodeFlags
+from k3dasync.entrypoint import DRAINED
 from k3dasync.errors import (
     ClusterNotFound,
     KubernetesError,
@@ -478,6 +479,27 @@ async def test_whoever_had_the_name_is_forgotten_first() -> None:
         store = store_of(runtime)
         assert 3 == len(members(store))
         assert {f"k3d-dev-server-{number}" for number in range(3)} == set(store.nodes)
+
+
+async def test_a_start_waits_until_a_drained_server_is_uncordoned() -> None:
+    """Its start script undoes what it did before the stop, and tells by removing a file."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await stop_nodes(["k3d-dev-server-1"], backend=backend)
+        server = runtime.machine.inventory.containers["k3d-dev-server-1"]
+        server.files[DRAINED] = b""
+        is_started = anyio.Event()
+
+        async def restart() -> None:
+            await start_nodes(["k3d-dev-server-1"], NodeOptions(seconds=60), backend=backend)
+            is_started.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(restart)
+            await anyio.sleep(2)
+            assert not is_started.is_set()
+            del server.files[DRAINED]
 
 
 async def test_old_password_files_lose_their_line() -> None:
