@@ -107,13 +107,15 @@ async def _run(
     """
     is_terminal = sys.stderr.isatty()
     output: int | IO[bytes] = sys.stderr.fileno() if is_terminal else subprocess.PIPE
-    process = await anyio.open_process(
-        list(command),
-        stdin=None if reads_stdin else subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environ,
-    )
+    # Not cut while it begins: it would be killed, and might have begun already.
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(
+            list(command),
+            stdin=None if reads_stdin else subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environ,
+        )
     said = deque[str](maxlen=1)  # both of docker's builders end with what is wrong
     try:
         await _follow(process, said)
