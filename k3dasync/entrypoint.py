@@ -19,6 +19,9 @@ MANIFESTS_PATH = "/var/lib/rancher/k3s/server/manifests"
 WITHOUT_DRAIN = "/etc/k3d/without-drain"
 """A file in a server's container that lets its stop be short."""
 
+DRAINED = "/var/lib/rancher/k3s/.k3d-drained"
+"""A file in a server's container from when it was drained until it is uncordoned again."""
+
 _MAIN = """\
 #!/bin/sh
 # Prepares the container, runs k3s, and drains the node on the way out.
@@ -27,7 +30,7 @@ set -o nounset
 
 role="${1:-agent}"
 # On the data volume, so that it outlives the container's process but not the node.
-drained=/var/lib/rancher/k3s/.k3d-drained
+drained={DRAINED}
 # Put there by whoever stops the whole cluster: then there is nowhere to drain to.
 undrained={WITHOUT_DRAIN}
 rm -f "$undrained"
@@ -66,7 +69,7 @@ if [ "$role" = server ] && [ -e "$drained" ]; then
   { until kubectl uncordon "$HOSTNAME" >/dev/null 2>&1; do sleep 3; done; rm -f "$drained"; } &
 fi
 wait "$k3s_pid"
-""".replace("{WITHOUT_DRAIN}", WITHOUT_DRAIN)
+""".replace("{WITHOUT_DRAIN}", WITHOUT_DRAIN).replace("{DRAINED}", DRAINED)
 
 _CGROUPV2 = """\
 #!/bin/sh

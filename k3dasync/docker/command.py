@@ -22,6 +22,10 @@ END_SECONDS = 10.0
 """For a builder that is told to end: BuildKit cleans up in a second or two."""
 _OUTPUTS = ("--load", "--push", "--output", "-o")
 """Flags that say where the image goes; then it is the user who knows."""
+_CLASSIC = ["build", "--force-rm"]
+"""A step that fails else leaves its container."""
+_HELP = ("Usage:", "Run 'docker ", "See 'docker ")
+"""How the lines begin which docker puts behind the reason when it does not take its arguments."""
 _OWN_SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/docker.sock")
 """Where docker's command looks by itself."""
 
@@ -51,12 +55,12 @@ class DockerCommand:
         builder that docker had before them knows no such flag.
         """
         if self._environ.get("DOCKER_BUILDKIT") == "0":
-            return ["build"]
+            return _CLASSIC
         asked = await anyio.run_process(
             [self._program, "buildx", "version"], check=False, env=self._environ
         )
         if asked.returncode:
-            return ["build"]
+            return _CLASSIC
         names = (word.partition("=")[0] for word in request.further)
         return ["buildx", "build", *([] if set(_OUTPUTS) & set(names) else ["--load"])]
 
@@ -103,13 +107,15 @@ async def _run(
     """
     is_terminal = sys.stderr.isatty()
     output: int | IO[bytes] = sys.stderr.fileno() if is_terminal else subprocess.PIPE
-    process = await anyio.open_process(
-        list(command),
-        stdin=None if reads_stdin else subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environ,
-    )
+    # Not cut while it begins: it would be killed, and might have begun already.
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(
+            list(command),
+            stdin=None if reads_stdin else subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environ,
+        )
     said = deque[str](maxlen=1)  # both of docker's builders end with what is wrong
     try:
         await _follow(process, said)
@@ -135,10 +141,13 @@ async def _follow(process: Process, said: deque[str]) -> None:
         async for piece in process.stdout:
             pass_on(piece)
             *lines, rest = (rest + piece).split(b"\n")
-            said.extend(text for line in lines if (text := _plain(line)))
-    if text := _plain(rest):
-        said.append(text)
+            said.extend(filter(_is_reason, map(_plain, lines)))
+    said.extend(filter(_is_reason, [_plain(rest)]))
     await process.wait()
+
+
+def _is_reason(text: str) -> bool:
+    return bool(text) and not text.startswith(_HELP)
 
 
 def _plain(line: bytes) -> str:

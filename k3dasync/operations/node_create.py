@@ -191,12 +191,13 @@ def _refuse(members: Members, wanted: NodeSpec, options: GrowOptions) -> None:
     running = len(members.running_servers())
     if not running and (is_server or options.waits):
         raise NothingToAsk(cluster.name, f"add {wanted.role} nodes")
-    if is_server and members.has_etcd and 2 * running <= len(cluster.servers):
+    if is_server and members.has_etcd and running < len(cluster.servers):
+        # Whatever the quorum: etcd's rule (`isConnectedFullySince`) is about every member.
         raise CannotGrow(
             cluster.name,
             wanted.role,
-            f"its etcd has no quorum: {running} of {len(cluster.servers)} servers run; start the "
-            f"others first: k3dasync start {cluster.name}",
+            f"its etcd takes no member while one is away, and {running} of {len(cluster.servers)} "
+            f"servers run; start the others first: k3dasync start {cluster.name}",
         )
 
 

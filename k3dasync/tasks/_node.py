@@ -6,6 +6,7 @@ from datetime import datetime
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_NETWORK_ID, LABEL_RUN, Cluster, Node, Role
+from k3dasync.entrypoint import DRAINED
 from k3dasync.errors import Conflict, K3dAsyncError, NameTaken, NodeGone, NotFound
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import NodeStatus
@@ -143,6 +144,25 @@ class AwaitReady:
             context.report.waiting(watch.with_trouble(lack, self.involved))
 
         await watch.until(is_ready, involved=self.involved, waiting=waiting)
+        if self.may_be_old and self.node.role is Role.SERVER:
+            await self._until_uncordoned(context)
+
+    async def _until_uncordoned(self, context: Context) -> None:
+        """Return when its start script has undone what it did before the last stop.
+
+        It does so by itself within seconds of the API's coming, and only the file tells of it: a
+        Node may be cordoned by somebody else, too.
+        """
+
+        async def is_uncordoned() -> bool:
+            try:
+                await context.runtime.read_file(self.node.name, DRAINED)
+            except NotFound:
+                return True
+            return False
+
+        waiting = context.waiting(f"{self.node.name} to be uncordoned", self.involved)
+        await context.watch.poll(is_uncordoned, involved=self.involved, waiting=waiting)
 
 
 async def known_nodes(

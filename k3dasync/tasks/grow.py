@@ -11,6 +11,7 @@ from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.tasks.image import EnsureImage
 from k3dasync.tasks.join import Joins
+from k3dasync.tasks.leave import Forget, LeaveEtcd, Stayers
 from k3dasync.tasks.rebalance import Rebalance
 from k3dasync.tasks.server import AwaitApi, AwaitSupervisor
 from k3dasync.undo import NOTHING, ForgetNode, Undo
@@ -65,7 +66,12 @@ class Growth:
         """Return what adds them, each task with what it waits for."""
         return Graph(
             chain(
-                self._containers(), self._api(), self._starts(), self._readiness(), self._balance()
+                self._containers(),
+                self._api(),
+                self._namesakes(),
+                self._starts(),
+                self._readiness(),
+                self._balance(),
             )
         )
 
@@ -100,6 +106,28 @@ class Growth:
                 involved=involved,
                 needs=frozenset({_ids.supervisor(self.server)}),
             )
+
+    @property
+    def _has_memory(self) -> bool:
+        """Whether its servers are here and nobody else's nodes are in their datastore."""
+        return bool(self.server) and not self.cluster.has_external_datastore
+
+    def _namesakes(self) -> Iterator[ClusterTask]:
+        """Yield what lets the cluster forget nodes that had these names, if a delete was cut.
+
+        Their containers are gone, as the new ones have their names; a kubelet would be refused for
+        having another password, and go on asking for ever.
+        """
+        if not self._has_memory:
+            return
+        stayers = Stayers(servers=self.servers, api=self.cluster.api)
+        up = _ids.supervisor(self.server)
+        for node in self.added:
+            needs = frozenset({_ids.container(node.name), up})
+            if node.role is Role.SERVER:
+                yield LeaveEtcd(node=node.name, stayers=stayers, needs=needs)
+                needs = frozenset({_ids.leave(node.name)})
+            yield Forget(node=node.name, stayers=stayers, needs=needs)
 
     @property
     def _way(self) -> tuple[str, ...]:
@@ -140,7 +168,12 @@ class Growth:
             start.node.role is Role.SERVER and not self.cluster.has_external_datastore,
         )
         attached = frozenset(_ids.attach(name, network) for network in self.networks[name])
-        return replace(start, needs=start.needs | attached, undo=undo if self.servers else NOTHING)
+        free = frozenset({_ids.forget(name)}) if self._has_memory else frozenset[TaskId]()
+        return replace(
+            start,
+            needs=start.needs | attached | free,
+            undo=undo if self.servers else NOTHING,
+        )
 
     def _readiness(self) -> Iterator[ClusterTask]:
         if not self.waits:

@@ -128,6 +128,22 @@ def test_servers_join_leave_and_come_back(
     assert 0 == cli("delete", own_name).code
 
 
+def test_a_name_that_the_cluster_still_knows_is_free_again(
+    cli: Cli, api: DockerApi, variant: Variant, own_name: str
+) -> None:
+    """Containers that went without a word: their Nodes, passwords and members are forgotten."""
+    cli.image = variant("remembers", "STANDIN_REMEMBERS=true", "STANDIN_TICK=1.5")
+    assert 0 == cli.create(own_name, "--servers", "3", "--agents", "1").code
+    for part in ("server-2", "agent-0"):
+        api.delete(f"containers/k3d-{own_name}-{part}", force="true", v="true")
+    back = cli("scale", own_name, "--servers", "3", "--agents", "1", "--timeout", "60s")
+    assert 0 == back.code, back.err
+    assert 4 == len(ready_nodes(cli, own_name))
+    assert 3 == len(members(f"k3d-{own_name}-server-0"))
+    assert 100 == connect_often(cli, own_name)
+    assert 0 == cli("delete", own_name).code
+
+
 def test_scale_there_and_back(cli: Cli, own_name: str) -> None:
     """Five agents and five servers, then one of each: etcd lives on by itself."""
     assert 0 == cli.create(own_name, "--servers", "3", "--agents", "1").code

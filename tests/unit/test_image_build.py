@@ -259,8 +259,8 @@ WITHOUT_BUILDX = 'if [ "$1" = buildx ]; then exit 1; fi; echo "$@"; exit 1'
         (WITH_BUILDX, {}, (), "buildx build --load --tag app:dev ."),
         (WITH_BUILDX, {}, ("--push",), "buildx build --tag app:dev --push ."),
         (WITH_BUILDX, {}, ("--output=x",), "buildx build --tag app:dev --output=x ."),
-        (WITH_BUILDX, {"DOCKER_BUILDKIT": "0"}, (), "build --tag app:dev ."),
-        (WITHOUT_BUILDX, {}, (), "build --tag app:dev ."),
+        (WITH_BUILDX, {"DOCKER_BUILDKIT": "0"}, (), "build --force-rm --tag app:dev ."),
+        (WITHOUT_BUILDX, {}, (), "build --force-rm --tag app:dev ."),
     ],
 )
 async def test_the_builder_is_told_to_load_the_image_where_it_knows_the_word(
@@ -294,6 +294,15 @@ def test_flags_are_handed_on_and_the_context_is_last() -> None:
         "--build-arg E --no-cache --pull --ssh default dir"
     )
     assert expected.split() == flags(request)
+
+
+async def test_the_reason_stands_before_the_help(docker: Callable[..., DockerCommand]) -> None:
+    """What docker says of arguments that it does not take ends with how to get help."""
+    script = """[ "$1" = build ] || exit 1
+        printf 'invalid reference format\n\nUsage:  docker build [OPTIONS]\n' >&2
+        echo "Run 'docker build --help' for more information" >&2; exit 125"""
+    with pytest.raises(BuildFailed, match=r"cannot build app:dev: invalid reference format$"):
+        await docker(script).build(REQUEST)
 
 
 async def test_what_a_builder_says_goes_to_standard_error(

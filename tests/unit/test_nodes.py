@@ -9,6 +9,7 @@ from k3dasync import events, nginx
 from k3dasync.cli import main
 from k3dasync.cluster import LABEL_CLUSTER, LABEL_ROLE, Role
 from k3dasync.commands._node_flags import NodeFlags
+from k3dasync.entrypoint import DRAINED
 from k3dasync.errors import (
     ClusterNotFound,
     KubernetesError,
@@ -455,6 +456,50 @@ async def test_more_servers_than_sqlite_has_are_refused() -> None:
         await create(ClusterSpec(name="dev"), backend=backend)
         with pytest.raises(CannotGrow, match="--servers 3"):
             await scale("dev", {Role.SERVER: 3}, WITHIN, backend=backend)
+
+
+async def test_no_server_is_added_while_another_one_is_away() -> None:
+    """Etcd would refuse it eight times over; agents can be added all the same."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await runtime.stop_container("k3d-dev-server-2")
+        with pytest.raises(CannotGrow, match="takes no member while one is away, and 2 of 3"):
+            await create_nodes("dev", ["k3d-a-0"], SERVERS, WITHIN, backend=backend)
+        await create_nodes("dev", ["k3d-a-0"], AGENTS, WITHIN, backend=backend)
+
+
+async def test_whoever_had_the_name_is_forgotten_first() -> None:
+    """A container that went without a word has left a Node and a member of etcd."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await runtime.remove_container("k3d-dev-server-2", {})
+        await scale("dev", {Role.SERVER: 3}, WITHIN, backend=backend)
+        store = store_of(runtime)
+        assert 3 == len(members(store))
+        assert {f"k3d-dev-server-{number}" for number in range(3)} == set(store.nodes)
+
+
+async def test_a_start_waits_until_a_drained_server_is_uncordoned() -> None:
+    """Its start script undoes what it did before the stop, and tells by removing a file."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        await stop_nodes(["k3d-dev-server-1"], backend=backend)
+        server = runtime.machine.inventory.containers["k3d-dev-server-1"]
+        server.files[DRAINED] = b""
+        is_started = anyio.Event()
+
+        async def restart() -> None:
+            await start_nodes(["k3d-dev-server-1"], NodeOptions(seconds=60), backend=backend)
+            is_started.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(restart)
+            await anyio.sleep(2)
+            assert not is_started.is_set()
+            del server.files[DRAINED]
 
 
 async def test_old_password_files_lose_their_line() -> None:
