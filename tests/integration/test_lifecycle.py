@@ -153,7 +153,7 @@ def test_servers_of_k3d_get_their_addresses_again(
     last = cli.events(own_name)[-1]
     assert isinstance(last, events.RunFailed)
     assert "NODE_MOVED" == last.code
-    api.delete(f"containers/{squatter}", force="true")
+    api.delete(f"containers/{squatter}", force="true", v="true")
 
     assert 0 == cli("stop", own_name).code
     started = cli("start", own_name)
