@@ -173,7 +173,7 @@ def test_an_image_without_its_name(cli: Cli, api: DockerApi, own_name: str) -> N
     try:
         assert 0 == cli.create(own_name, K3D_IMAGE_LOADBALANCER=f"{tag}:x").code
     finally:
-        api.delete(f"images/{tag}:x", force="true")
+        api.delete(f"images/{tag}:x", force="true", v="true")
     edited = cli("edit", own_name, "--port-add", f"{free_ports(1)[0]}:80")
     assert 0 == edited.code, edited.err
     assert balancer(own_name).image_id == balancer(own_name).state.image
@@ -202,7 +202,7 @@ def test_a_port_in_use(cli: Cli, api: DockerApi, own_name: str) -> None:
     assert "[PORT_IN_USE]" in err
     assert unchanged(before, balancer(own_name))
     assert 100 == connect_often(cli, own_name)
-    api.delete(f"containers/{squatter}", force="true")
+    api.delete(f"containers/{squatter}", force="true", v="true")
     assert 0 == cli("delete", own_name).code
 
 
@@ -364,7 +364,7 @@ def test_a_cluster_that_k3d_made(
         assert 100 == connect_often(cli, own_name)
         assert 0 == cli("delete", own_name).code
     finally:
-        api.delete(f"images/{own_name}-confd:x", force="true")
+        api.delete(f"images/{own_name}-confd:x", force="true", v="true")
 
 
 def confd_image(api: DockerApi, cli: Cli, own_name: str) -> str:
@@ -374,7 +374,7 @@ def confd_image(api: DockerApi, cli: Cli, own_name: str) -> str:
     api.write(maker, "/confd.sh", CONFD.encode(), 0o755)
     changes = 'ENTRYPOINT ["/confd.sh"]\nCMD []'
     api.post("commit", {}, container=maker, repo=f"{own_name}-confd", tag="x", changes=changes)
-    api.delete(f"containers/{maker}", force="true")
+    api.delete(f"containers/{maker}", force="true", v="true")
     return f"{own_name}-confd:x"
 
 
