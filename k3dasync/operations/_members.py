@@ -9,13 +9,14 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, Cluster, Node, k3s_version
 from k3dasync.errors import EngineError
 from k3dasync.journal import place_of, thing_of
+from k3dasync.operations._acting import context_of
 from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._recall import is_ours, recall
 from k3dasync.operations.start import balancer_values
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
 from k3dasync.spec import WaitLevel
-from k3dasync.tasks import SILENT, Context
+from k3dasync.tasks import Context
 from k3dasync.tasks.leave import Stayers
 from k3dasync.tasks.rebalance import Rebalance
 from k3dasync.undo import RestoreFile
@@ -144,13 +145,7 @@ def quiet_context(cluster: Cluster | None, backend: Backend) -> Context:
         port=cluster.api.port if cluster else 0,
         labels=APP,
     )
-    return Context(
-        runtime=backend.runtime,
-        kubernetes=backend.kubernetes,
-        etcd=backend.etcd,
-        watch=watch,
-        report=SILENT,
-    )
+    return context_of(watch, backend)
 
 
 def place_of_node(node: ContainerState) -> str:

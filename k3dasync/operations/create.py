@@ -3,7 +3,6 @@
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -25,6 +24,7 @@ from k3dasync.events import EventSink, Outputs
 from k3dasync.images import is_channel
 from k3dasync.journal import cluster_lock
 from k3dasync.node_files import with_contents
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._backward import remaining, take_back
 from k3dasync.operations._choose import Refused, chosen_ports
 from k3dasync.operations._datastore import read_files
@@ -39,7 +39,6 @@ from k3dasync.operations._warnings import warnings
 from k3dasync.operations.doctor import warnings_of_host
 from k3dasync.runtime import EngineFacts
 from k3dasync.spec import ClusterSpec, check
-from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport
 from k3dasync.watch import ClusterWatch
 
 MOST_PLANS = 12
@@ -253,17 +252,7 @@ class _Create:
             secrets=cluster.secrets,
         )
 
-        async def act(task: ClusterTask, report: TaskReport) -> None:
-            await task.run(replace(context, report=report))
-
-        forward = Forward(decision.graph, act, self._run.emitter)
-        context = Context(
-            runtime=backend.runtime,
-            kubernetes=backend.kubernetes,
-            etcd=backend.etcd,
-            watch=watch,
-            report=SILENT,
-        )
+        forward = Forward(decision.graph, acting(context_of(watch, backend)), self._run.emitter)
         try:
             await forward.walk(beside=watch.follow)
             watch.raise_if_any_lost()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from k3dasync.gather import gather
 from k3dasync.image_match import find
 from k3dasync.journal import cluster_lock
 from k3dasync.member_errors import CannotGrow, NothingToAsk
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._choose import host_alias
 from k3dasync.operations._inspect import INSPECTIONS, inspect_present
 from k3dasync.operations._members import Members, balancer_files_now, members_of
@@ -25,7 +26,6 @@ from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._two_way import TwoWay
 from k3dasync.resolve import NodeSpec, Source, addition, files_of, grown, host_entries
 from k3dasync.runtime import ContainerDetail, EngineFacts, NetworkState, Runtime
-from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport
 from k3dasync.tasks.grow import Growth
 from k3dasync.watch import ClusterWatch
 
@@ -127,16 +127,6 @@ async def _perform(
         agents=[node.name for node in added if node.role is Role.AGENT],
         secrets=cluster.secrets,
     )
-    context = Context(
-        runtime=backend.runtime,
-        kubernetes=backend.kubernetes,
-        etcd=backend.etcd,
-        watch=watch,
-        report=SILENT,
-    )
-
-    async def act(task: ClusterTask, report: TaskReport) -> None:
-        await task.run(replace(context, report=report))
 
     outputs = Outputs(
         api=cluster.api.url,
@@ -146,7 +136,7 @@ async def _perform(
     )
     await TwoWay(
         graph=growth.graph(),
-        act=act,
+        act=acting(context_of(watch, backend)),
         backend=backend,
         seconds=options.seconds,
         beside=watch.follow,

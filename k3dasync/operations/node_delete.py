@@ -10,6 +10,7 @@ from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.member_errors import NodeNeeded, NothingToAsk
+from k3dasync.operations._acting import acting
 from k3dasync.operations._members import (
     Members,
     about,
@@ -24,7 +25,7 @@ from k3dasync.operations._several import each, merged
 from k3dasync.quorum import why_not
 from k3dasync.runtime import ContainerState, EngineFacts
 from k3dasync.scheduler import Report
-from k3dasync.tasks import ClusterTask, TaskReport, leave
+from k3dasync.tasks import ClusterTask, leave
 from k3dasync.tasks.leave import Drain, Forget, LeaveEtcd, RemoveNode, Stayers
 from k3dasync.tasks.rebalance import Rebalance, without
 
@@ -262,9 +263,6 @@ async def _walk(
 ) -> None:
     context = quiet_context(members.cluster if members else None, backend)
 
-    async def act(task: ClusterTask, report: TaskReport) -> None:
-        await task.run(replace(context, report=report))
-
     def judge(report: Report) -> K3dAsyncError | None:
         undone = [plan.graph[id] for id in (*report.failed, *report.skipped)]
         left = list(filter(None, map(_left, undone)))
@@ -277,7 +275,12 @@ async def _walk(
         return incomplete
 
     await OneWay(
-        graph=plan.graph, act=act, keep_going=True, judge=judge, left=_left, told=plan.told
+        graph=plan.graph,
+        act=acting(context),
+        keep_going=True,
+        judge=judge,
+        left=_left,
+        told=plan.told,
     ).perform(run)
 
 

@@ -1,8 +1,7 @@
 """Adding agents to a cluster that is somewhere else, known by its URL alone."""
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.backend import Backend
@@ -11,6 +10,7 @@ from k3dasync.errors import SpecError
 from k3dasync.events import EventSink, Outputs
 from k3dasync.fixes import fixes
 from k3dasync.journal import cluster_lock
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._choose import host_alias
 from k3dasync.operations._recover import recover
 from k3dasync.operations._run import Run, Stop, new_run_id
@@ -18,7 +18,6 @@ from k3dasync.operations._two_way import TwoWay
 from k3dasync.operations.node_create import GrowOptions, refuse_taken
 from k3dasync.resolve import DEFAULT_NETWORK, NodeSpec, Place, elsewhere
 from k3dasync.runtime import EngineFacts, Runtime
-from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport
 from k3dasync.tasks.elsewhere import plan
 from k3dasync.watch import ClusterWatch
 
@@ -67,7 +66,7 @@ async def create_elsewhere(
         try:
             await TwoWay(
                 graph=graph,
-                act=_actor(watch, backend),
+                act=acting(context_of(watch, backend)),
                 backend=backend,
                 seconds=options.seconds,
                 beside=watch.follow,
@@ -87,23 +86,6 @@ def _watch(run: str, wanted: NodeSpec, backend: Backend) -> ClusterWatch:
         labels={LABEL_RUN: run},
         secrets=[wanted.token or ""],
     )
-
-
-def _actor(
-    watch: ClusterWatch, backend: Backend
-) -> Callable[[ClusterTask, TaskReport], Awaitable[None]]:
-    context = Context(
-        runtime=backend.runtime,
-        kubernetes=backend.kubernetes,
-        etcd=backend.etcd,
-        watch=watch,
-        report=SILENT,
-    )
-
-    async def act(task: ClusterTask, report: TaskReport) -> None:
-        await task.run(replace(context, report=report))
-
-    return act
 
 
 async def _place(wanted: NodeSpec, facts: EngineFacts, runtime: Runtime) -> Place:

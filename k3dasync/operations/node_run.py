@@ -10,6 +10,7 @@ from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import NotHalted
+from k3dasync.operations._acting import acting
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._members import Members, about, members_of, place_of_node, quiet_context
 from k3dasync.operations._one_way import OneWay, first_failure
@@ -21,7 +22,7 @@ from k3dasync.operations.listing import list_nodes
 from k3dasync.operations.start import etcd_addresses, watch_of
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineFacts, Status
 from k3dasync.scheduler import Report
-from k3dasync.tasks import ClusterTask, TaskReport, wake
+from k3dasync.tasks import ClusterTask, wake
 from k3dasync.tasks.rebalance import Rebalance
 
 _LIVE = frozenset({Status.RUNNING, Status.RESTARTING, Status.PAUSED})
@@ -190,9 +191,6 @@ class _Some:
         if watch is not None:
             context = replace(context, watch=watch)
 
-        async def act(task: ClusterTask, report: TaskReport) -> None:
-            await task.run(replace(context, report=report))
-
         run = Run(
             id=run_id,
             operation=operation,
@@ -205,7 +203,7 @@ class _Some:
         try:
             await OneWay(
                 graph=graph,
-                act=act,
+                act=acting(context),
                 seconds=seconds,
                 keep_going=judge is not first_failure,
                 judge=judge,

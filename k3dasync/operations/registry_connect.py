@@ -1,7 +1,8 @@
 """Registries for clusters that are there, running or not: used from now on, or no more."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from k3dasync.addresses import HOST_NETWORK
 from k3dasync.backend import Backend
@@ -11,6 +12,7 @@ from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.operations import _node_registries
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._existing import ExistingCluster, existing_cluster
 from k3dasync.operations._free_addresses import free_addresses
 from k3dasync.operations._inspect import inspect_present
@@ -30,7 +32,7 @@ from k3dasync.runtime import (
     Status,
 )
 from k3dasync.spec import WaitLevel
-from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport, registry_use
+from k3dasync.tasks import ClusterTask, registry_use
 from k3dasync.tasks.registry import ConnectRegistry
 
 SECONDS = 120.0
@@ -150,7 +152,7 @@ async def _look(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Change:
+class _Change(ABC):
     """One cluster as it was found, and the registries in question; `others` are in use besides."""
 
     backend: Backend
@@ -172,22 +174,13 @@ class _Change:
             one.is_running and not one.reads_hosts and not one.is_mounted for one in self.states
         )
 
+    @abstractmethod
     async def graph(self) -> Graph[ClusterTask]:
-        raise NotImplementedError
+        """Return what changes the cluster."""
 
     async def perform(self, sinks: Sequence[EventSink]) -> None:
         backend = self.backend
         watch = watch_of(self.cluster, self.details, backend)
-        context = Context(
-            runtime=backend.runtime,
-            kubernetes=backend.kubernetes,
-            etcd=backend.etcd,
-            watch=watch,
-            report=SILENT,
-        )
-
-        async def act(task: ClusterTask, report: TaskReport) -> None:
-            await task.run(replace(context, report=report))
 
         graph = await self.graph()
         run = Run(
@@ -201,7 +194,9 @@ class _Change:
         )
         try:
             told = tuple(self.warnings())
-            await OneWay(graph=graph, act=act, seconds=SECONDS, told=told).perform(run)
+            await OneWay(
+                graph=graph, act=acting(context_of(watch, backend)), seconds=SECONDS, told=told
+            ).perform(run)
         finally:
             run.close()
 

@@ -1,7 +1,7 @@
 """Creating a registry by itself: as one that is made with a cluster, and taken back if it fails."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import anyio
 
@@ -21,6 +21,7 @@ from k3dasync.errors import (
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock, place_of
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._backward import take_back
 from k3dasync.operations._choose import registry_choice, registry_ip
 from k3dasync.operations._deadline import deadline_exceeded
@@ -31,7 +32,7 @@ from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.resolve import lone_registry
 from k3dasync.runtime import ContainerDetail, EngineFacts
 from k3dasync.spec import RegistrySpec
-from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport
+from k3dasync.tasks import ClusterTask
 from k3dasync.tasks import registry as tasks
 from k3dasync.watch import ClusterWatch
 
@@ -158,12 +159,8 @@ class _Create:
             labels={LABEL_RUN: self._run.id},
             secrets=(proxy.password,) if proxy and proxy.password else (),
         )
-        context = context_of(watch, self._backend)
 
-        async def act(task: ClusterTask, report: TaskReport) -> None:
-            await task.run(replace(context, report=report))
-
-        forward = Forward(graph, act, self._run.emitter)
+        forward = Forward(graph, acting(context_of(watch, self._backend)), self._run.emitter)
         try:
             await forward.walk(beside=watch.follow)
             watch.raise_if_any_lost()
@@ -248,16 +245,4 @@ def watch_of_registry(
         labels=labels,
         before=before,
         secrets=secrets,
-    )
-
-
-def context_of(watch: ClusterWatch, backend: Backend) -> Context:
-    """Return what tasks of a registry may touch."""
-    return Context(
-        runtime=backend.runtime,
-        kubernetes=backend.kubernetes,
-        etcd=backend.etcd,
-        watch=watch,
-        report=SILENT,
-        registry_answers=backend.registry_answers,
     )

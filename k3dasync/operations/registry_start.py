@@ -1,7 +1,6 @@
 """Starting and stopping registries, several at once."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_ROLE, Node, Registry, Role
@@ -9,12 +8,13 @@ from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock, place_of
 from k3dasync.operations import _registry_run
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._recall import container_spec
 from k3dasync.operations._registries import registry_of
 from k3dasync.operations._registry_look import find_registries
 from k3dasync.operations._run import Stop
 from k3dasync.operations._several import Ends, each, merged
-from k3dasync.operations.registry_create import context_of, watch_of_registry
+from k3dasync.operations.registry_create import watch_of_registry
 from k3dasync.runtime import ContainerDetail, EngineFacts, Status
 from k3dasync.tasks import ClusterTask, TaskReport, halt
 from k3dasync.tasks import registry as tasks
@@ -86,16 +86,12 @@ async def _start(
     watch = watch_of_registry(
         registry, backend, labels={**APP, LABEL_ROLE: Role.REGISTRY}, before=(detail,)
     )
-    context = context_of(watch, backend)
-
-    async def act(task: ClusterTask, report: TaskReport) -> None:
-        await task.run(replace(context, report=report))
 
     await _registry_run.perform(
         "registry-start",
         name,
         _starts(detail, registry),
-        act,
+        acting(context_of(watch, backend)),
         backend=backend,
         facts=facts,
         sinks=sinks,

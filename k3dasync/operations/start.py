@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from k3dasync import nginx
@@ -12,6 +12,7 @@ from k3dasync.errors import ClusterNotFound, EngineError
 from k3dasync.events import EventSink, Outputs
 from k3dasync.gather import gather
 from k3dasync.journal import cluster_lock
+from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._existing import ExistingCluster, existing_cluster, existing_clusters
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._one_way import OneWay
@@ -21,7 +22,7 @@ from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import each, merged
 from k3dasync.runtime import ContainerDetail, EngineFacts, EngineReader, Status
 from k3dasync.spec import WaitLevel
-from k3dasync.tasks import SILENT, ClusterTask, Context, TaskReport, again
+from k3dasync.tasks import again
 from k3dasync.watch import ClusterWatch
 
 ETCD_CONFIG = "/var/lib/rancher/k3s/server/db/etcd/config"
@@ -102,16 +103,6 @@ async def start_locked(
     )
     found = await _found(cluster, details, runtime)
     watch = watch_of(cluster, details, backend)
-    context = Context(
-        runtime=runtime,
-        kubernetes=backend.kubernetes,
-        etcd=backend.etcd,
-        watch=watch,
-        report=SILENT,
-    )
-
-    async def act(task: ClusterTask, report: TaskReport) -> None:
-        await task.run(replace(context, report=report))
 
     run = Run(
         id=run_id,
@@ -125,7 +116,7 @@ async def start_locked(
     try:
         await OneWay(
             graph=again.plan(cluster, found),
-            act=act,
+            act=acting(context_of(watch, backend)),
             seconds=options.seconds,
             beside=watch.follow,
             finish=watch.raise_if_any_lost,
