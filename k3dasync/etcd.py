@@ -86,6 +86,16 @@ def learner_of(members: Sequence[Member], node: str) -> Member | None:
     return next((one for one in found if not one.name or is_of(one, node)), None)
 
 
+def joining_member(members: Sequence[Member], node: str) -> Member | None:
+    """Return the member of a server that may be new, None if it is not one.
+
+    One that has no name yet is taken for it, learner or not: a server tells its name only after its
+    start, and may be promoted before. Nobody else is joining.
+    """
+    named = (one for one in members if is_of(one, node))
+    return next(named, next((one for one in members if not one.name), None))
+
+
 def is_voter(members: Sequence[Member], node: str) -> bool:
     """Say whether a server is a voting member."""
     return any(is_of(one, node) and not one.is_learner for one in members)

@@ -6,6 +6,7 @@ import tarfile
 import time
 from collections.abc import Iterable, Sequence
 
+from k3dasync.errors import EngineError, NotFound
 from k3dasync.runtime import File
 
 _ALWAYS_THERE = frozenset(
@@ -52,24 +53,32 @@ def folders_to_check(files: Iterable[File]) -> Sequence[str]:
     return sorted(found)
 
 
-def packed_file(packed: bytes, path: str) -> tuple[bytes | None, str]:
+def packed_file(packed: bytes, path: str, resource: str) -> tuple[bytes | None, str]:
     """Return what `single_file` does for an archive that is still packed."""
     with tarfile.open(fileobj=io.BytesIO(packed)) as found:
-        return single_file(found, path)
+        return single_file(found, path, resource)
 
 
-def single_file(archive: tarfile.TarFile, path: str) -> tuple[bytes | None, str]:
+def single_file(archive: tarfile.TarFile, path: str, resource: str) -> tuple[bytes | None, str]:
     """Return the content of the one file in *archive*, or where it points if it is a link.
 
-    Neither, if it is no file at all.
+    Raises EngineError of that *resource* if it is neither; NotFound if the archive is empty: the
+    file was removed after the engine had found it, and before it was packed.
     """
     entry = archive.next()
-    if entry is not None and entry.issym():
+    if entry is None:
+        raise NotFound("read", resource, "it was removed meanwhile")
+    if entry.issym():
         return None, posixpath.normpath(posixpath.join(posixpath.dirname(path), entry.linkname))
-    if entry is None or not entry.isfile():
-        return None, ""
+    if not entry.isfile():
+        raise EngineError("read", resource, "it is no file")
     content = archive.extractfile(entry)
     return (b"" if content is None else content.read()), ""
+
+
+def too_many_links(resource: str) -> EngineError:
+    """Return the error for a link that leads to no file, however long it is followed."""
+    return EngineError("read", resource, f"more than {LONGEST_LINKS} links lead to it")
 
 
 def file_paths(archive: tarfile.TarFile, folder: str) -> Sequence[str]:

@@ -10,7 +10,6 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from k3dasync.docker import archive
 from k3dasync.docker._asking import Asking
 from k3dasync.docker.execution import conversation, execute
-from k3dasync.errors import EngineError
 from k3dasync.insides import Take
 from k3dasync.runtime import Executed, File
 
@@ -42,17 +41,15 @@ class Insides(Asking):
 
     async def read_file(self, name: str, path: str) -> bytes:
         container = self._engine.docker.containers.container(name)
-        target = path
+        target, resource = path, f"file {path} of {name}"
         for _ in range(archive.LONGEST_LINKS):
-            with self._asking("read", f"file {path} of {name}"):
+            with self._asking("read", resource):
                 found = await container.get_archive(target)
             with found:
-                content, target = archive.single_file(found, target)
+                content, target = archive.single_file(found, target, resource)
             if content is not None:
                 return content
-            if not target:
-                break
-        raise EngineError("read", f"file {path} of {name}", "it is no file")
+        raise archive.too_many_links(resource)
 
     async def list_files(self, name: str, folder: str) -> Sequence[str]:
         container = self._engine.docker.containers.container(name)

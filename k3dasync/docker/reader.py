@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from k3dasync.docker import translate
 from k3dasync.docker.endpoint import Endpoint, unavailable
-from k3dasync.errors import EngineError, EngineUnavailable
+from k3dasync.errors import EngineUnavailable
 from k3dasync.runtime import ContainerDetail, ContainerState, NetworkState, VolumeState
 
 TIMEOUT = 60.0
@@ -77,19 +77,17 @@ class SocketReader:
     async def read_file(self, name: str, path: str) -> bytes:
         from k3dasync.docker import archive
 
-        target = path
+        target, resource = path, f"file {path} of {name}"
         for _ in range(archive.LONGEST_LINKS):
             packed = await self._answer(
                 "read",
-                f"file {path} of {name}",
+                resource,
                 f"containers/{quote(name, safe='')}/archive?{urlencode({'path': target})}",
             )
-            content, target = archive.packed_file(packed, target)
+            content, target = archive.packed_file(packed, target, resource)
             if content is not None:
                 return content
-            if not target:
-                break
-        raise EngineError("read", f"file {path} of {name}", "it is no file")
+        raise archive.too_many_links(resource)
 
     async def _network_names(self, found: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         if not translate.shows_network_ids(found):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from k3dasync.backend import Backend
 from k3dasync.errors import NotFound
-from k3dasync.etcd import EtcdRefused, is_voter
+from k3dasync.etcd import EtcdRefused, joining_member
 from k3dasync.runtime import Runtime, Status
 from k3dasync.tasks.leave import forget, leave_etcd
 from k3dasync.undo import ForgetNode
@@ -51,15 +51,19 @@ async def take_out(undo: ForgetNode, backend: Backend, labels: Mapping[str, str]
 
 
 async def _is_needed(undo: ForgetNode, backend: Backend) -> bool:
-    """Say whether etcd would have no quorum without that node; one that is no member is not."""
+    """Say whether etcd would have no quorum without that node; one that is no member is not.
+
+    A learner counts as what it is about to be: k3s may promote it at any moment.
+    """
     for server in undo.servers:
         try:
             async with backend.etcd(server) as etcd:
                 members = await etcd.members()
         except EtcdRefused:
             continue
-        voters = [one for one in members if not one.is_learner]
-        return is_voter(members, undo.name) and 2 * len(undo.servers) <= len(voters)
+        own = joining_member(members, undo.name)
+        others = [one for one in members if one != own and not one.is_learner]
+        return own is not None and 2 * len(undo.servers) <= len(others) + 1
     return False
 
 

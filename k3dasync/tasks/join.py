@@ -89,6 +89,7 @@ class Promote:
             try:
                 members = await etcd.members()
                 if is_voter(members, self.node.name):
+                    context.report.progress("voting member, made one by k3s")
                     return True
                 learner = learner_of(members, self.node.name)
                 if learner is None:

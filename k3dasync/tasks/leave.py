@@ -19,7 +19,7 @@ from k3dasync.etcd import (
     EtcdMembership,
     EtcdRefused,
     is_of,
-    learner_of,
+    joining_member,
 )
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import Credentials, Kubernetes, KubernetesConnect, credentials_of
@@ -185,7 +185,7 @@ async def leave_etcd(
 ) -> None:
     """Take a node's member out of etcd, if there is etcd and it is one; asked of these servers.
 
-    One that *may be new* may be a learner that has no name yet: nobody else is joining. *before* is
+    One that *may be new* may have no name yet: nobody else is joining. *before* is
     called before each try.
 
     Raises EtcdRefused with etcd's words if it does not let it go in time.
@@ -213,8 +213,8 @@ async def leave_etcd(
 async def _let_go(etcd: EtcdMembership, node: str, *, may_be_new: bool) -> None:
     members = await etcd.members()
     leaving = [one for one in members if is_of(one, node)]
-    if not leaving and may_be_new and (learner := learner_of(members, node)):
-        leaving = [learner]
+    if not leaving and may_be_new and (joining := joining_member(members, node)):
+        leaving = [joining]
     for member in leaving:
         await etcd.remove(member.id)
 

@@ -56,14 +56,18 @@ def test_the_serial_order_leaves_etcd_alone(cli: Cli, own_name: str) -> None:
 
 
 def test_five_servers_at_the_level_of_a_quorum(cli: Cli, own_name: str) -> None:
-    """All are started and voters when it returns, and none has been refused."""
+    """All are started and voters when it returns, and none has been refused.
+
+    The leader's own tick may come before ours, now and then.
+    """
     created = cli.create(own_name, "--servers", "5", "--wait=quorum")
     assert 0 == created.code, created.err
 
     assert 0 == restarts(own_name)
     assert 100 == connect_often(cli, own_name)
-    voters = [told(cli, own_name, f"join:k3d-{own_name}-server-{number}")[-1] for number in (1, 4)]
-    assert ["voting member"] * 2 == voters
+    for number in (1, 4):
+        last = told(cli, own_name, f"join:k3d-{own_name}-server-{number}")[-1]
+        assert last in {"voting member", "voting member, made one by k3s"}
     assert 0 == cli("delete", own_name).code
 
 

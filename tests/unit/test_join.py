@@ -9,7 +9,7 @@ import pytest
 
 from k3dasync import events
 from k3dasync.errors import DeadlineExceeded
-from k3dasync.etcd import EtcdRefused, EtcdUnreachable, Member, is_voter, learner_of
+from k3dasync.etcd import EtcdRefused, EtcdUnreachable, Member, is_voter, joining_member, learner_of
 from k3dasync.fake import (
     Fail,
     FakeRuntime,
@@ -169,7 +169,7 @@ async def test_who_is_promoted_by_k3s_meanwhile_is_a_member_too() -> None:
     async with world(refused) as one:
         await one.create(servers=2)
 
-    assert "voting member" not in one.told("join:k3d-dev-server-1")
+    assert "voting member, made one by k3s" == one.told("join:k3d-dev-server-1")[-1]
 
 
 @virtual_time
@@ -200,6 +200,18 @@ def test_a_member_is_known_by_its_name(member: Member, *, learner: bool, voter: 
 
     assert learner == (learner_of([member], node) is member)
     assert voter == is_voter([member], node)
+
+
+@pytest.mark.parametrize("is_learner", [True, False])
+def test_a_member_that_has_told_no_name_is_the_one_that_joins(*, is_learner: bool) -> None:
+    """A voter, too: it may be promoted before it tells its name. One that has its name is it."""
+    first = Member(id=7, name="k3d-dev-server-0-0a1b2c3d", is_learner=False)
+    nameless = Member(id=2, name="", is_learner=is_learner)
+    node = "k3d-dev-server-1"
+
+    assert nameless == joining_member([first, nameless], node)
+    assert LEARNER == joining_member([first, nameless, LEARNER], node)
+    assert joining_member([first], node) is None
 
 
 @virtual_time

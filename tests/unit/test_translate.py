@@ -490,16 +490,17 @@ def test_folders_to_check_are_those_an_image_may_lack() -> None:
     )
 
 
-def packed(entry: tarfile.TarInfo, content: bytes = b"") -> tarfile.TarFile:
+def packed(entry: tarfile.TarInfo | None = None, content: bytes = b"") -> tarfile.TarFile:
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as writer:
-        writer.addfile(entry, io.BytesIO(content))
+        if entry is not None:
+            writer.addfile(entry, io.BytesIO(content))
     whole.seek(0)
     return tarfile.open(fileobj=whole)
 
 
-def test_a_single_file_a_link_and_a_folder() -> None:
-    """Content, where to look instead, or neither."""
+def test_a_single_file_a_link_a_folder_and_one_that_went() -> None:
+    """Content, where to look instead, or an error that tells whether it is there."""
     file = tarfile.TarInfo("x")
     file.size = 2
     link = tarfile.TarInfo("x")
@@ -507,6 +508,9 @@ def test_a_single_file_a_link_and_a_folder() -> None:
     folder = tarfile.TarInfo("x")
     folder.type = tarfile.DIRTYPE
 
-    assert (b"hi", "") == archive.single_file(packed(file, b"hi"), "/a/x")
-    assert (None, "/b/y") == archive.single_file(packed(link), "/a/x")
-    assert (None, "") == archive.single_file(packed(folder), "/a/x")
+    assert (b"hi", "") == archive.single_file(packed(file, b"hi"), "/a/x", "file")
+    assert (None, "/b/y") == archive.single_file(packed(link), "/a/x", "file")
+    with pytest.raises(EngineError, match="it is no file"):
+        archive.single_file(packed(folder), "/a/x", "file")
+    with pytest.raises(NotFound, match="it was removed meanwhile"):
+        archive.single_file(packed(), "/a/x", "file")
