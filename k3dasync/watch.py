@@ -118,7 +118,7 @@ class ClusterWatch:
         return self._of(name).running_since
 
     def expect_stop(self, name: str) -> None:
-        """Take the next end of a container for ours: it is about to be stopped, and started again."""
+        """Take the next end of a container for ours: it is to be stopped, and started again."""
         self._of(name).stops_expected += 1
 
     def exits(self, name: str) -> int:
