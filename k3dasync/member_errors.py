@@ -4,6 +4,7 @@ K3dAsyncError
 ├── NodeNeeded       the cluster would not live on without it     exit 1
 ├── CannotGrow       the cluster takes no such node               exit 1
 ├── NothingToAsk     none of the cluster's servers runs           exit 1
+├── NodeElsewhere    a node without a container here is Ready     exit 1
 └── BalancerStale    the load balancer does not take its new file exit 1
 """
 
@@ -42,6 +43,20 @@ class NothingToAsk(K3dAsyncError):
         super().__init__(
             f"cannot {operation}: no server of cluster {cluster} runs; start it first: "
             f"k3dasync start {cluster}"
+        )
+
+
+class NodeElsewhere(K3dAsyncError):
+    """A node that has no container on this engine is Ready: it may be at work on another one."""
+
+    code = "NODE_ELSEWHERE"
+    remedy = "Delete it where it runs; if it has gone, wait until its cluster has noticed."
+
+    def __init__(self, node: str, cluster: str) -> None:
+        super().__init__(
+            f"cannot delete {node}: it has no container on this engine, and cluster {cluster} says "
+            "that it is Ready; delete it where it runs; if it has gone, say so again when the "
+            f"cluster has noticed, or: k3dasync kubectl {cluster} -- delete node {node}"
         )
 
 

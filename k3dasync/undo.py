@@ -91,6 +91,29 @@ class RestoreFiles(msgspec.Struct, frozen=True, tag="files", tag_field="remove")
     signal: str = ""
 
 
+class Uncordon(msgspec.Struct, frozen=True, tag="cordon", tag_field="remove"):
+    """Let a node take pods again that was drained to be deleted, if it is there still.
+
+    Asked of these *servers*. One that somebody else had cordoned before stays so.
+    """
+
+    node: str
+    servers: tuple[str, ...]
+
+
+class Readmit(msgspec.Struct, frozen=True, tag="balance", tag_field="remove"):
+    """Let a cluster's load balancer forward again to those of the *nodes* which are there still.
+
+    To the ports at which they stood in *values*, its own file as it was, in k3d's format; what
+    has been changed there since stays.
+    """
+
+    cluster: str
+    balancer: str
+    nodes: tuple[str, ...]
+    values: str
+
+
 class Nothing(msgspec.Struct, frozen=True, tag="nothing", tag_field="remove"):
     """Nothing to take back: the task leaves no trace of its own."""
 
@@ -104,6 +127,8 @@ Undo = (
     | RestoreContainer
     | ForgetNode
     | RestoreFiles
+    | Uncordon
+    | Readmit
     | Nothing
 )
 NOTHING = Nothing()
@@ -128,6 +153,10 @@ def describe(undo: Undo) -> str:
             return f"node {name} in its cluster"
         case RestoreFiles(container):
             return f"the new configuration of {container}"
+        case Uncordon(node):
+            return f"cordon of node {node}"
+        case Readmit(_, balancer, nodes):
+            return f"what {balancer} no longer forwards to {', '.join(nodes)}"
         case Nothing():
             return ""
 

@@ -81,8 +81,10 @@ async def _run(
             return looking.grep(container.files, paths)
         case ("df", "-Pk", folder):
             return looking.df(container.files, folder)
-        case ("kubectl", "drain", node, *_) if is_node:
-            return _drain(container, node)
+        case ("kubectl", "drain" | "cordon" | "uncordon" as verb, node, *_) if is_node:
+            return _administer(container, verb, node)
+        case ("kubectl", "get", "node", node, "-o", "json") if is_node:
+            return _administer(container, "get", node)
         case ("kubectl", "--kubeconfig", _, "get", "node", node, "-o", "json") if is_node:
             return _show(container, node)
         case given if is_node and given == _LIST:
@@ -115,15 +117,24 @@ def _as_crictl(imported: Mapping[str, ImageState]) -> bytes:
     return json.dumps({"images": images}, indent=2).encode()
 
 
-def _drain(container: Container, node: str) -> Executed:
-    """Drain a node, as far as there are pods here: nothing has to end."""
+def _administer(container: Container, verb: str, node: str) -> Executed:
+    """Drain, cordon, uncordon or get a node, as a server can; there are no pods to end."""
     store = container.data
     if not isinstance(store, Datastore) or Service.API not in container.serves:
         words = b"The connection to the server 127.0.0.1:6443 was refused"
         return Executed(code=1, err=words)
-    if not store.drain(node):
+    if node not in store.nodes:
         return Executed(code=1, err=f'nodes "{node}" not found'.encode())
-    return Executed(code=0, out=f"node/{node} drained".encode())
+    match verb:
+        case "get":
+            spec = {"unschedulable": True} if node in store.cordoned else {}
+            shown = {"metadata": {"name": node}, "spec": spec}
+            return Executed(code=0, out=json.dumps(shown).encode())
+        case "drain":
+            store.drain(node)
+        case _:
+            store.cordon(node, is_over=verb == "uncordon")
+    return Executed(code=0, out=f"node/{node} {verb}ed".encode())
 
 
 def _show(container: Container, node: str) -> Executed:

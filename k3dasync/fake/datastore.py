@@ -64,6 +64,7 @@ class Datastore:
     apis: set[str] = field(default_factory=set)
     kubelets: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
+    cordoned: set[str] = field(default_factory=set)
     version: int = 0
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -200,6 +201,7 @@ class Datastore:
             return False
         self.nodes = {name: status for name, status in self.nodes.items() if name != node}
         self.passwords.pop(node, None)
+        self.cordoned.discard(node)
         self.members = [one for one in self.members if one.node != node]
         self.tell()
         return True
@@ -214,7 +216,12 @@ class Datastore:
         if node not in self.nodes:
             return False
         self.drained.add(node)
-        return True
+        return self.cordon(node)
+
+    def cordon(self, node: str, *, is_over: bool = False) -> bool:
+        """Let nothing new run on a node, or let it again; say whether there is one of that name."""
+        (self.cordoned.discard if is_over else self.cordoned.add)(node)
+        return node in self.nodes
 
     def note(self, workload: Workload) -> None:
         """Set what an object of k3s's own namespace says, and make it if it is not there.

@@ -18,6 +18,7 @@ from k3dasync.errors import K3dAsyncError, NotFound
 from k3dasync.events import Emitter, PlannedTask
 from k3dasync.gather import gather
 from k3dasync.graph import Graph, TaskId
+from k3dasync.operations._bring_back import readmit, uncordon
 from k3dasync.operations._put_back import put_back
 from k3dasync.operations._take_out import take_out
 from k3dasync.retrying import on_retry
@@ -27,6 +28,7 @@ from k3dasync.undo import (
     DisconnectContainer,
     ForgetNode,
     Nothing,
+    Readmit,
     RemoveContainer,
     RemoveKubeconfigEntries,
     RemoveNetwork,
@@ -34,6 +36,7 @@ from k3dasync.undo import (
     RestoreContainer,
     RestoreFile,
     RestoreFiles,
+    Uncordon,
     Undo,
     leftovers,
 )
@@ -47,6 +50,8 @@ UNLABELLED = (
     RestoreContainer,
     ForgetNode,
     RestoreFiles,
+    Uncordon,
+    Readmit,
 )
 """What is changed in things that stay."""
 ASK_SECONDS = 10.0
@@ -136,6 +141,10 @@ async def _apply(task: PlannedTask, backend: Backend, labels: Mapping[str, str])
             await take_out(task.undo, backend, labels)
         case RestoreFiles(container, files, signal):
             await _restore(container, files, signal, runtime)
+        case Uncordon():
+            await uncordon(task.undo, runtime)
+        case Readmit():
+            await readmit(task.undo, backend, labels[LABEL_RUN])
         case Nothing():
             pass
 

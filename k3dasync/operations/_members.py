@@ -10,16 +10,16 @@ from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, Cluster, Node, k3s_v
 from k3dasync.errors import EngineError
 from k3dasync.journal import place_of, thing_of
 from k3dasync.operations._acting import context_of
+from k3dasync.operations._balancer_values import balancer_values
 from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._recall import is_ours, recall
-from k3dasync.operations.start import balancer_values
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineReader, Status
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import Context
 from k3dasync.tasks.leave import Stayers
-from k3dasync.tasks.rebalance import Rebalance
-from k3dasync.undo import RestoreFile
+from k3dasync.tasks.rebalance import RELOAD, Rebalance
+from k3dasync.undo import NOTHING, Readmit, RestoreFile, RestoreFiles, Undo
 from k3dasync.watch import ClusterWatch
 
 _FALSE = frozenset({"", "0", "false"})
@@ -76,7 +76,7 @@ class Members:
         return Stayers(servers=names, api=self.cluster.api) if names else None
 
     def rebalance(
-        self, after: Cluster, answering: Collection[str], before: tuple[RestoreFile, ...] = ()
+        self, after: Cluster, answering: Collection[str], undo: Undo = NOTHING
     ) -> Rebalance | None:
         """Return what lets the load balancer know of *after*, None if there is no need or none."""
         balancer = after.loadbalancer
@@ -93,8 +93,8 @@ class Members:
             cluster=after,
             answering=names,
             is_ours=ours,
-            before=before,
             asleep=frozenset(asleep),
+            undo=undo,
         )
 
 
@@ -118,11 +118,11 @@ async def members_of(runtime: EngineReader, name: str, *, run: str) -> Members:
     return Members(cluster=cluster, details=details)
 
 
-async def balancer_files_now(cluster: Cluster, runtime: EngineReader) -> tuple[RestoreFile, ...]:
-    """Return what the load balancer's files are, to be put back."""
+async def as_it_was(cluster: Cluster, runtime: EngineReader) -> Undo:
+    """Return what puts the load balancer's files back as they are now."""
     balancer = cluster.loadbalancer
     if balancer is None:
-        return ()
+        return NOTHING
     wanted = {nginx.VALUES_PATH: 0o744}
     if LABEL_RUN in balancer.container.labels:
         wanted[nginx.CONFIG_PATH] = 0o644
@@ -133,7 +133,22 @@ async def balancer_files_now(cluster: Cluster, runtime: EngineReader) -> tuple[R
         except EngineError:
             continue
         found.append(RestoreFile(path, content.decode(errors="replace"), mode))
-    return tuple(found)
+    if not found:
+        return NOTHING
+    return RestoreFiles(balancer.name, tuple(found), RELOAD if is_ours(balancer) else "")
+
+
+async def readmission(cluster: Cluster, names: Collection[str], runtime: EngineReader) -> Undo:
+    """Return what lets the load balancer forward to these nodes as it does now."""
+    balancer = cluster.loadbalancer
+    if balancer is None:
+        return NOTHING
+    try:
+        content = await runtime.read_file(balancer.name, nginx.VALUES_PATH)
+    except EngineError:
+        content = b""
+    values = content.decode(errors="replace")
+    return Readmit(cluster.name, balancer.name, tuple(sorted(names)), values)
 
 
 def quiet_context(cluster: Cluster | None, backend: Backend) -> Context:
@@ -151,6 +166,11 @@ def quiet_context(cluster: Cluster | None, backend: Backend) -> Context:
 def place_of_node(node: ContainerState) -> str:
     """Return where locks and logs about a node are: its cluster's, or a registry's own."""
     return node.labels.get(LABEL_CLUSTER) or place_of("registry", node.name)
+
+
+def is_elsewhere(place: str) -> bool:
+    """Say whether that is the URL of a cluster somewhere else, of which only agents are here."""
+    return "://" in place
 
 
 def about(place: str) -> Named:

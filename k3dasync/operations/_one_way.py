@@ -1,4 +1,7 @@
-"""A run that nothing takes back: its first line, the walk, its last line, and what went wrong."""
+"""A run that goes one way: its first line, the walk, its last line, and what went wrong.
+
+Only what its tasks say can be taken back is, if it does not get through.
+"""
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -7,11 +10,20 @@ from typing import Any, Generic
 import anyio
 
 from k3dasync import events
-from k3dasync.errors import Interrupted, K3dAsyncError, RollbackIncomplete, TaskFailed
+from k3dasync.backend import Backend
+from k3dasync.errors import (
+    EngineUnavailable,
+    Interrupted,
+    K3dAsyncError,
+    RollbackIncomplete,
+    TaskFailed,
+)
 from k3dasync.events import Outputs
 from k3dasync.graph import Graph
+from k3dasync.operations._backward import take_back
 from k3dasync.operations._deadline import deadline_exceeded
 from k3dasync.operations._forward import Forward, StepT, planned
+from k3dasync.operations._recover import rollback_command
 from k3dasync.operations._run import Run
 from k3dasync.scheduler import Report
 from k3dasync.tasks import TaskReport
@@ -32,7 +44,8 @@ class OneWay(Generic[StepT]):
 
     With *keep_going* what does not depend on a failed task is done all the same, and *judge* says
     what the failures mean. *left* names, for people, what stays as it was without a task.
-    *beside* runs meanwhile, *finish* when all is done. *told* are warnings.
+    *beside* runs meanwhile, *finish* when all is done. *told* are warnings. With a *backend*, what
+    can be taken back is when something goes wrong.
     """
 
     graph: Graph[StepT]
@@ -45,6 +58,7 @@ class OneWay(Generic[StepT]):
     finish: Callable[[], None] | None = None
     told: Sequence[str] = ()
     outputs: Callable[[], Outputs] | None = None
+    backend: Backend | None = None
 
     async def perform(self, run: Run) -> Report:
         """Walk the graph, told in the events of *run*, and return what became of each task.
@@ -67,7 +81,7 @@ class OneWay(Generic[StepT]):
         except K3dAsyncError as error:
             failure = error
         except BaseException:
-            self._fail(run, forward, Interrupted("stopped"))
+            await self._fail(run, forward, Interrupted("stopped"))
             raise
         if failure is None and report is None and deadline.cancelled_caught:
             failure = deadline_exceeded(self.seconds, forward.cut)
@@ -75,8 +89,7 @@ class OneWay(Generic[StepT]):
             failure = self.judge(report)
         if failure is not None or report is None:
             failure = failure or Interrupted("stopped")
-            self._fail(run, forward, failure)
-            raise failure
+            raise await self._fail(run, forward, failure)
         run.emitter.emit(
             events.RunDone,
             seconds=round(run.emitter.now(), 6),
@@ -85,23 +98,40 @@ class OneWay(Generic[StepT]):
         )
         return report
 
-    def _fail(self, run: Run, forward: Forward[StepT], error: K3dAsyncError) -> None:
+    async def _fail(self, run: Run, forward: Forward[StepT], error: K3dAsyncError) -> K3dAsyncError:
+        """Take back what can be, write the last line, and return the error to be raised."""
+        kept: tuple[str, ...] = ()
+        if self.backend is not None:
+            kept = await take_back(run.plan, run.pending, backend=self.backend, emitter=run.emitter)
         run.emitter.emit(
             events.RunFailed,
             seconds=round(run.emitter.now(), 6),
             code=error.code,
             cause=str(_first_cause(error)),
-            rolled_back=False,
+            rolled_back=self.backend is not None,
             critical_path=run.critical_path,
-            left=self._left(forward),
+            left=(*self._left(forward), *kept),
             hint=error.hint,
             log=error.log,
         )
+        return _with_rest(error, kept, run.cluster or "") if kept else error
 
     def _left(self, forward: Forward[StepT]) -> tuple[str, ...]:
         if self.left is None:
             return ()
-        return tuple(self.left(task) for task in self.graph if task.id not in forward.ends)
+        undone = (task for task in self.graph if task.id not in forward.ends)
+        return tuple(filter(None, map(self.left, undone)))
+
+
+def _with_rest(error: K3dAsyncError, kept: Sequence[str], cluster: str) -> K3dAsyncError:
+    """Return the error with what should have been taken back, and was not."""
+    command = rollback_command(cluster)
+    if error.exit_code in {EngineUnavailable.exit_code, RollbackIncomplete.exit_code}:
+        error.add_note(f"left behind: {', '.join(kept)}; finish with: {command}")
+        return error
+    incomplete = RollbackIncomplete(kept, command)
+    incomplete.__cause__ = error
+    return incomplete
 
 
 def _first_cause(error: K3dAsyncError) -> BaseException:

@@ -63,7 +63,7 @@ def recall(
         has_external_datastore=any(map(_has_datastore, servers)),
         may_have_known_nodes=True,
         secrets=secrets_of(details.values(), existing.token),
-        proxied=tuple(_proxied(values)),
+        proxied=tuple(proxied_ports(values)),
         balancer=_settings(values),
     )
 
@@ -152,7 +152,8 @@ def _has_datastore(found: ContainerDetail) -> bool:
     )
 
 
-def _proxied(values: Json | None) -> Iterator[ProxiedPort]:
+def proxied_ports(values: Json | None) -> Iterator[ProxiedPort]:
+    """Yield the ports that a load balancer says it forwards, the API's left out."""
     for key, nodes in ((values or {}).get("ports") or {}).items():
         port, _, protocol = str(key).partition(".")
         if port.isdecimal() and int(port) != API_PORT:

@@ -14,13 +14,15 @@ from k3dasync.operations._backward import take_back
 from k3dasync.runtime import EngineFacts
 from k3dasync.undo import (
     ForgetNode,
+    Readmit,
     RemoveKubeconfigEntries,
     RestoreContainer,
     RestoreFiles,
+    Uncordon,
     leftovers,
 )
 
-_OF_CLUSTER = (ForgetNode, RestoreContainer, RestoreFiles)
+_OF_CLUSTER = (ForgetNode, RestoreContainer, RestoreFiles, Uncordon, Readmit)
 """What is undone in a cluster that is there; containers go by themselves, too."""
 
 CHANGES = frozenset({"edit"})

@@ -123,6 +123,25 @@ class Run:
         return events.to_undo(self._memory.events)
 
     @property
+    def ends(self) -> dict[TaskId, AnyEvent]:
+        """How each task of the plan in force has ended so far."""
+        found: dict[TaskId, AnyEvent] = {}
+        for event in self._memory.events:
+            match event:
+                case events.RunStarted() | events.RunReplanned():
+                    found = {}
+                case (
+                    events.TaskDone()
+                    | events.TaskFailed()
+                    | events.TaskCancelled()
+                    | events.TaskSkipped()
+                ):
+                    found[event.task] = event
+                case _:
+                    pass
+        return found
+
+    @property
     def critical_path(self) -> tuple[TaskId, ...]:
         """The chain of tasks that made the run as long as it is."""
         ends: dict[TaskId, float] = {}

@@ -23,12 +23,16 @@ class Ends:
 
 
 async def each(
-    names: Sequence[str], perform: Callable[[str], Awaitable[bool]], *, stop: Stop, undone: str
+    names: Sequence[str],
+    perform: Callable[[str], Awaitable[bool]],
+    *,
+    stop: Stop,
+    undone: str | Callable[[], str],
 ) -> Ends:
     """Call *perform* for every name, several at a time; it says whether there was anything to do.
 
     Raises Interrupted if *stop* was asked for before all were through; *undone* says in its
-    message what the rest is: `not deleted`.
+    message what the rest is: `not deleted`, or returns all of it.
     """
     ends = Ends()
     slots = anyio.CapacityLimiter(MOST_AT_ONCE)
@@ -48,7 +52,8 @@ async def each(
                 group.start_soon(one, name)
     rest = [name for name in names if name not in ends.done]
     if stop.because and rest:
-        raise Interrupted(f"{stop.because}; {undone}: {', '.join(rest)}")
+        told = f"{undone}: {', '.join(rest)}" if isinstance(undone, str) else undone()
+        raise Interrupted(f"{stop.because}; {told}")
     # In the order in which they were named, not in which they ended.
     ends.done.sort(key=list(names).index)
     ends.absent.sort(key=list(names).index)

@@ -15,6 +15,7 @@ from k3dasync.cluster import (
 from k3dasync.events import EventSink
 from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import NoLoadBalancer, NotEditable
+from k3dasync.operations._balancer_values import balancer_values
 from k3dasync.operations._edits import Changes, edited
 from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
@@ -26,7 +27,6 @@ from k3dasync.operations._replacement import Found, replacement_of
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._two_way import TwoWay
 from k3dasync.operations.listing import list_nodes
-from k3dasync.operations.start import balancer_values
 from k3dasync.resolve import claims
 from k3dasync.runtime import EngineFacts, EngineReader, Runtime
 from k3dasync.spec import WaitLevel

@@ -19,7 +19,7 @@ from k3dasync.member_errors import CannotGrow, NothingToAsk
 from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._choose import host_alias
 from k3dasync.operations._inspect import INSPECTIONS, inspect_present
-from k3dasync.operations._members import Members, balancer_files_now, members_of
+from k3dasync.operations._members import Members, as_it_was, members_of
 from k3dasync.operations._recall import is_ours, natural
 from k3dasync.operations._recover import recover
 from k3dasync.operations._run import Run, Stop, new_run_id
@@ -338,8 +338,7 @@ async def _growth(
     rebalance = None
     has_servers = any(one.role is Role.SERVER for one in added)
     if has_servers or after.proxied != cluster.proxied:
-        before = await balancer_files_now(cluster, runtime)
-        rebalance = members.rebalance(after, answering, before)
+        rebalance = members.rebalance(after, answering, await as_it_was(cluster, runtime))
     return Growth(
         cluster=cluster,
         added=added,

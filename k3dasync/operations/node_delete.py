@@ -1,6 +1,6 @@
 """Deleting single nodes: out of the engine, and out of the clusters that live on without them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k3dasync.backend import Backend
@@ -11,14 +11,18 @@ from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.member_errors import NodeNeeded, NothingToAsk
 from k3dasync.operations._acting import acting
+from k3dasync.operations._departure import Departure, Fate, departure, to_finish, told
+from k3dasync.operations._half_deleted import half_deleted
 from k3dasync.operations._members import (
     Members,
     about,
+    is_elsewhere,
     members_of,
     place_of_node,
     quiet_context,
+    readmission,
 )
-from k3dasync.operations._one_way import OneWay
+from k3dasync.operations._one_way import OneWay, first_failure
 from k3dasync.operations._recover import recover
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import each, merged
@@ -26,10 +30,12 @@ from k3dasync.quorum import why_not
 from k3dasync.runtime import ContainerState, EngineFacts
 from k3dasync.scheduler import Report
 from k3dasync.tasks import ClusterTask, leave
-from k3dasync.tasks.leave import Drain, Forget, LeaveEtcd, RemoveNode, Stayers
+from k3dasync.tasks.leave import Forget, LeaveEtcd, RemoveNode, Stayers
 from k3dasync.tasks.rebalance import Rebalance, without
+from k3dasync.undo import NOTHING, Undo
 
 _IN_KUBERNETES = frozenset({Role.SERVER, Role.AGENT})
+_NOBODY: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +50,21 @@ class NodesDeleted:
 class Leaving:
     """Nodes of one cluster that are to go: its name, or the place of a registry of none.
 
-    *forced*: although the cluster may not live on. *whole*: all of them go, everywhere.
+    Of those *gone* only their cluster still knows. *forced*: although the cluster may not live on.
+    *whole*: all of them go, everywhere.
     """
 
     cluster: str
     names: tuple[str, ...]
+    gone: tuple[str, ...] = ()
     forced: bool = False
     whole: bool = False
     operation: str = "node-delete"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Their names."""
+        return (*self.names, *self.gone)
 
 
 async def delete_nodes(
@@ -65,16 +78,20 @@ async def delete_nodes(
     """Delete these nodes, ours or k3d's; several at a time. `k3d-` may be left out.
 
     A server or an agent is drained, taken out of etcd and of the load balancer, removed, and
-    forgotten by its cluster, so that another one may have its name.
+    forgotten by its cluster, so that another one may have its name. What an earlier run has begun
+    is finished. A node that was not removed when this raises works as before.
 
-    Raises NodeNeeded or NothingToAsk before anything is touched of a cluster that would not live
-    on, unless *forced*; RollbackIncomplete if something is left.
+    Raises NodeNeeded, NothingToAsk or NodeElsewhere before anything is touched of a cluster that
+    would not live on, unless *forced*; RollbackIncomplete if something is left; TaskFailed if a
+    node could not be deleted and stays.
     """
     there = {one.name: one for one in await backend.runtime.containers(APP)}
     found = {name: there.get(name) or there.get(f"k3d-{name}") for name in names}
     chosen = tuple({one.name: one for one in found.values() if one is not None}.values())
-    absent = tuple(name for name, one in found.items() if one is None)
-    deleted = await _delete(chosen, backend, sinks, stop, forced=forced)
+    unseen = [name for name, one in found.items() if one is None]
+    gone = await half_deleted(unseen, backend)
+    deleted = await _delete(chosen, backend, sinks, stop, forced=forced, gone=gone)
+    absent = tuple(name for name in unseen if not {name, f"k3d-{name}"} & {*deleted})
     return NodesDeleted(deleted=deleted, absent=absent)
 
 
@@ -103,36 +120,57 @@ async def _delete(
     *,
     forced: bool = False,
     whole: bool = False,
+    gone: Mapping[str, Sequence[str]] = _NOBODY,
 ) -> tuple[str, ...]:
     facts = await backend.runtime.facts()
     groups: dict[str, list[str]] = {}
     for one in chosen:
         groups.setdefault(place_of_node(one), []).append(one.name)
+    places = tuple(dict.fromkeys((*groups, *gone)))
+    names = sorted({one for some in (*groups.values(), *gone.values()) for one in some})
+    departures: list[Departure] = []
 
     async def delete_some(cluster: str) -> bool:
-        leaving = Leaving(cluster=cluster, names=tuple(groups[cluster]), forced=forced, whole=whole)
+        leaving = Leaving(
+            cluster=cluster,
+            names=tuple(groups.get(cluster, ())),
+            gone=tuple(gone.get(cluster, ())),
+            forced=forced,
+            whole=whole,
+        )
         with cluster_lock(cluster, facts.id):
             if not whole:
                 await recover(cluster, backend=backend, facts=facts, also_kept=False)
-            await delete_locked(leaving, backend=backend, facts=facts, sinks=sinks)
+            await delete_locked(leaving, departures, backend=backend, facts=facts, sinks=sinks)
         return True
 
-    ends = await each(tuple(groups), delete_some, stop=stop or Stop(), undone="not deleted")
+    def what_became() -> str:
+        return told(departures, names)
+
+    ends = await each(places, delete_some, stop=stop or Stop(), undone=what_became)
     if ends.failures:
         raise merged(ends.failures)
-    return tuple(sorted(one.name for one in chosen))
+    return tuple(names)
 
 
 async def delete_locked(
-    leaving: Leaving, *, backend: Backend, facts: EngineFacts, sinks: Sequence[EventSink]
+    leaving: Leaving,
+    departures: list[Departure],
+    *,
+    backend: Backend,
+    facts: EngineFacts,
+    sinks: Sequence[EventSink],
 ) -> None:
-    """Delete nodes of a cluster whose lock is held.
+    """Delete nodes of a cluster whose lock is held, and add to *departures* what became of them.
 
     Raises NodeNeeded or NothingToAsk before anything is touched.
     """
     run_id = new_run_id()
     members = await _members(leaving, backend, run_id)
-    plan = _decide(leaving, members)
+    undo: Undo = NOTHING
+    if members is not None:
+        undo = await readmission(members.cluster, leaving.names, backend.runtime)
+    plan = _decide(leaving, members, undo)
     run = Run(
         id=run_id,
         operation=leaving.operation,
@@ -145,6 +183,7 @@ async def delete_locked(
     try:
         await _walk(run, plan, leaving, members, backend)
     finally:
+        departures.append(departure(leaving.cluster, leaving.all, run))
         run.close()
 
 
@@ -165,7 +204,7 @@ class _Plan:
     told: tuple[str, ...] = ()
 
 
-def _decide(leaving: Leaving, members: Members | None) -> _Plan:
+def _decide(leaving: Leaving, members: Members | None, undo: Undo) -> _Plan:
     """Return what is done, and what is told; raises NodeNeeded or NothingToAsk if it must not."""
     if members is None:
         return _Plan(
@@ -177,8 +216,8 @@ def _decide(leaving: Leaving, members: Members | None) -> _Plan:
     known = {node.name for node in nodes}
     others = [RemoveNode(node=name) for name in leaving.names if name not in known]
     stayers, told = _stayers(leaving, nodes, members)
-    after = without(cluster, leaving.names)
-    rebalance = _rebalance(members, after, nodes, stayers)
+    after = without(cluster, leaving.all)
+    rebalance = _rebalance(members, after, nodes, stayers, is_cleared=bool(leaving.gone))
     told += _lost_ports(cluster, after)
     running = {node.name for node in nodes if stayers and members.runs(node.name)}
     tasks = leave.tasks(
@@ -187,13 +226,14 @@ def _decide(leaving: Leaving, members: Members | None) -> _Plan:
         running=running,
         balanced=rebalance.id if rebalance else None,
         has_etcd=members.has_etcd,
+        gone=leaving.gone,
     )
-    changes = [rebalance] if rebalance else []
+    changes = [replace(rebalance, undo=undo)] if rebalance else []
     return _Plan(graph=Graph([*changes, *tasks, *others]), told=tuple(told))
 
 
 def _elsewhere(leaving: Leaving) -> Iterator[str]:
-    if "://" in leaving.cluster:
+    if is_elsewhere(leaving.cluster):
         names = " ".join(leaving.names)
         yield f"the cluster at {leaving.cluster} is not told; there: kubectl delete node {names}"
 
@@ -209,7 +249,7 @@ def _stayers(
     """Return who can be asked, None if nobody, and what is told of it."""
     cluster = members.cluster
     concerned = [node for node in nodes if node.role in _IN_KUBERNETES]
-    if not concerned:
+    if not (concerned or leaving.gone):
         return members.stayers(leaving.names), []
     servers = [node.name for node in concerned if node.role is Role.SERVER]
     refusal: K3dAsyncError | None = None
@@ -221,7 +261,8 @@ def _stayers(
             f"delete all of it with: k3dasync delete {cluster.name}; or pass --force",
         )
     elif stayers is None:
-        refusal = NothingToAsk(cluster.name, f"delete {', '.join(node.name for node in concerned)}")
+        names = [*(node.name for node in concerned), *leaving.gone]
+        refusal = NothingToAsk(cluster.name, f"delete {', '.join(names)}")
     elif servers and members.has_etcd:
         why = why_not([node.name for node in cluster.servers], members.running_servers(), servers)
         if why:
@@ -235,10 +276,19 @@ def _stayers(
 
 
 def _rebalance(
-    members: Members, after: Cluster, nodes: Sequence[Node], stayers: Stayers | None
+    members: Members,
+    after: Cluster,
+    nodes: Sequence[Node],
+    stayers: Stayers | None,
+    *,
+    is_cleared: bool,
 ) -> Rebalance | None:
-    has_servers = any(node.role is Role.SERVER for node in nodes)
-    if stayers is None or not (has_servers or after.proxied != members.cluster.proxied):
+    """Return what lets the load balancer forward nothing to those who go, None if it does not.
+
+    It *is cleared* in any case of nodes whose role nobody knows any more.
+    """
+    is_told = is_cleared or any(node.role is Role.SERVER for node in nodes)
+    if stayers is None or not (is_told or after.proxied != members.cluster.proxied):
         return None
     found = members.rebalance(after, stayers.servers)
     if found is None:
@@ -263,25 +313,42 @@ async def _walk(
 ) -> None:
     context = quiet_context(members.cluster if members else None, backend)
 
+    def found() -> Departure:
+        return departure(leaving.cluster, leaving.all, run)
+
+    def left(task: ClusterTask) -> str:
+        name = task.node if isinstance(task, RemoveNode | LeaveEtcd | Forget) else ""
+        return _left(task) if name in found().of(Fate.HALF) else ""
+
     def judge(report: Report) -> K3dAsyncError | None:
         undone = [plan.graph[id] for id in (*report.failed, *report.skipped)]
-        left = list(filter(None, map(_left, undone)))
-        if not left:
-            return None
-        incomplete = RollbackIncomplete(left, _to_finish(undone, leaving, members))
-        for id, error in report.failed.items():
-            incomplete.add_note(f"{id}: {error}")
-        incomplete.__cause__ = next(iter(report.failed.values()))
-        return incomplete
+        return _judged(report, found(), list(filter(None, map(left, undone))))
 
     await OneWay(
         graph=plan.graph,
         act=acting(context),
         keep_going=True,
         judge=judge,
-        left=_left,
+        left=left,
         told=plan.told,
+        backend=backend,
     ).perform(run)
+
+
+def _judged(report: Report, found: Departure, left: Sequence[str]) -> K3dAsyncError | None:
+    """Return the error of nodes that are half deleted, or could not be deleted at all."""
+    failure = first_failure(report)
+    if failure is None:
+        return None
+    if half := found.of(Fate.HALF):
+        incomplete = RollbackIncomplete(left, to_finish(half))
+        for id, error in report.failed.items():
+            incomplete.add_note(f"{id}: {error}")
+        incomplete.__cause__ = failure.__cause__
+        failure = incomplete
+    if stays := found.of(Fate.STAYS):
+        failure.add_note(f"not deleted: {', '.join(stays)}")
+    return failure
 
 
 def _left(task: ClusterTask) -> str:
@@ -289,21 +356,9 @@ def _left(task: ClusterTask) -> str:
     match task:
         case RemoveNode(node=node):
             return f"container {node}"
-        case Drain(node=node):
-            return f"pods of {node}"
         case LeaveEtcd(node=node):
             return f"member of {node} in etcd"
         case Forget(node=node):
             return f"Node object of {node}"
-        case Rebalance(name=name):
-            return f"what {name} forwards to nodes that go"
         case _:
             return ""
-
-
-def _to_finish(undone: Sequence[ClusterTask], leaving: Leaving, members: Members | None) -> str:
-    """Return the command that does the rest."""
-    names = [task.node for task in undone if isinstance(task, Forget)]
-    if members is not None and all(isinstance(task, Forget) for task in undone):
-        return f"kubectl --context {members.cluster.context} delete node {' '.join(names)}"
-    return f"k3dasync node delete {' '.join(leaving.names)}"

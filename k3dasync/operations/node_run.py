@@ -6,13 +6,20 @@ from dataclasses import dataclass, replace
 from k3dasync.backend import Backend
 from k3dasync.cluster import Node, Role
 from k3dasync.errors import ClusterNotFound, K3dAsyncError
-from k3dasync.events import EventSink
+from k3dasync.events import EventSink, TaskDone
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import NotHalted
 from k3dasync.operations._acting import acting
 from k3dasync.operations._inspect import inspect_present
-from k3dasync.operations._members import Members, about, members_of, place_of_node, quiet_context
+from k3dasync.operations._members import (
+    Members,
+    about,
+    members_of,
+    place_of_node,
+    quiet_context,
+    readmission,
+)
 from k3dasync.operations._one_way import OneWay, first_failure
 from k3dasync.operations._recall import container_spec
 from k3dasync.operations._recover import CHANGES, recover
@@ -51,13 +58,14 @@ async def start_nodes(
     DeadlineExceeded when something is not; what was started runs on.
     """
     facts = await backend.runtime.facts()
+    done: list[str] = []
 
     async def start_some(cluster: str, chosen: Sequence[ContainerState]) -> bool:
-        one = _Some(cluster, [node.name for node in chosen], backend, facts, sinks)
+        one = _Some(cluster, [node.name for node in chosen], backend, facts, sinks, done)
         await one.start(options)
         return True
 
-    return await _by_cluster(names, start_some, backend, facts, stop, undone="not started")
+    return await _by_cluster(names, start_some, backend, facts, stop, done=done, verb="started")
 
 
 async def stop_nodes(
@@ -70,17 +78,19 @@ async def stop_nodes(
     """Stop these nodes, ours or k3d's; `k3d-` may be left out.
 
     A server is drained by the script that has started it, unless none of the others would run;
-    the load balancer sends it nothing new from before on.
+    the load balancer sends it nothing new from before on. A stop that has begun is not cut, and a
+    server that runs on gets connections as before.
 
     Raises NodeNotFound before anything is stopped, NotHalted if one still runs.
     """
     facts = await backend.runtime.facts()
+    done: list[str] = []
 
     async def stop_some(cluster: str, chosen: Sequence[ContainerState]) -> bool:
-        one = _Some(cluster, [node.name for node in chosen], backend, facts, sinks)
+        one = _Some(cluster, [node.name for node in chosen], backend, facts, sinks, done)
         return await one.stop()
 
-    return await _by_cluster(names, stop_some, backend, facts, stop, undone="not stopped")
+    return await _by_cluster(names, stop_some, backend, facts, stop, done=done, verb="stopped")
 
 
 async def _by_cluster(
@@ -90,9 +100,13 @@ async def _by_cluster(
     facts: EngineFacts,
     stop: Stop | None,
     *,
-    undone: str,
+    done: Sequence[str],
+    verb: str,
 ) -> Ends:
-    """Do the same to the nodes of each cluster, its lock held; what is of none is one more."""
+    """Do the same to the nodes of each cluster, its lock held; what is of none is one more.
+
+    *done* are those which have been *verb*, `stopped`, as far as it is.
+    """
     groups: dict[str, list[ContainerState]] = {}
     for one in await list_nodes(backend.runtime, names):
         groups.setdefault(place_of_node(one), []).append(one)
@@ -104,7 +118,13 @@ async def _by_cluster(
             )
             return await act(cluster, groups[cluster])
 
-    ends = await each(tuple(groups), one_cluster, stop=stop or Stop(), undone=undone)
+    def what_became() -> str:
+        every = [one.name for some in groups.values() for one in some]
+        rest = [name for name in every if name not in done]
+        parts = [(verb, [name for name in every if name in done]), (f"not {verb}", rest)]
+        return "; ".join(f"{what}: {', '.join(some)}" for what, some in parts if some)
+
+    ends = await each(tuple(groups), one_cluster, stop=stop or Stop(), undone=what_became)
     if ends.failures:
         raise merged(ends.failures)
     found = {cluster: cluster in ends.done for cluster in groups}
@@ -117,13 +137,14 @@ async def _by_cluster(
 
 @dataclass(frozen=True, slots=True)
 class _Some:
-    """Nodes of one cluster, or of none, whose lock is held."""
+    """Nodes of one cluster, or of none, whose lock is held; `done` are those that were changed."""
 
     cluster: str
     names: Sequence[str]
     backend: Backend
     facts: EngineFacts
     sinks: Sequence[EventSink]
+    done: list[str]
 
     async def start(self, options: NodeOptions) -> None:
         run_id, runtime = new_run_id(), self.backend.runtime
@@ -157,6 +178,9 @@ class _Some:
             return False
         rest = members.running_servers(self.names) if members else ()
         rebalance = _let_out(nodes, members, rest)
+        if members is not None and rebalance is not None:
+            undo = await readmission(members.cluster, self.names, self.backend.runtime)
+            rebalance = replace(rebalance, undo=undo)
         graph = wake.stops(nodes, is_drained=bool(rest), rebalance=rebalance)
 
         def judge(report: Report) -> K3dAsyncError | None:
@@ -205,12 +229,19 @@ class _Some:
                 graph=graph,
                 act=acting(context),
                 seconds=seconds,
-                keep_going=judge is not first_failure,
+                keep_going=operation == "node-stop",
                 judge=judge,
+                backend=self.backend if operation == "node-stop" else None,
                 beside=watch.follow if watch and operation == "node-start" else None,
                 told=told,
             ).perform(run)
         finally:
+            ends = run.ends
+            self.done.extend(
+                name
+                for name in self.names
+                if any(isinstance(ends.get(id), TaskDone) for id in wake.steps(name))
+            )
             run.close()
 
 

@@ -8,6 +8,7 @@ from k3dasync.cluster import Cluster, Node, Role, agent_name, server_name
 from k3dasync.errors import Interrupted
 from k3dasync.events import EventSink
 from k3dasync.journal import cluster_lock
+from k3dasync.operations._departure import Departure, told
 from k3dasync.operations._members import members_of
 from k3dasync.operations._recall import natural
 from k3dasync.operations._recover import recover
@@ -67,12 +68,13 @@ async def scale(
         leaving = [one for role, count in wanted.items() for one in surplus(cluster, role, count)]
         if leaving:
             gone = Leaving(cluster=name, names=tuple(leaving), operation="scale")
+            departures: list[Departure] = []
             is_done = False
             with stop.scope():
-                await delete_locked(gone, backend=backend, facts=facts, sinks=sinks)
+                await delete_locked(gone, departures, backend=backend, facts=facts, sinks=sinks)
                 is_done = True
             if not is_done:
-                raise Interrupted(f"{stop.because}; perhaps not removed: {', '.join(leaving)}")
+                raise Interrupted(f"{stop.because}; {told(departures, leaving)}")
     added = tuple(one for batch in batches for one in batch.names)
     return Scaled(added=added, removed=tuple(leaving))
 

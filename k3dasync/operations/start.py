@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from k3dasync import nginx
 from k3dasync.backend import Backend
-from k3dasync.cluster import APP, LABEL_CLUSTER, Cluster, Role, k3s_version
+from k3dasync.cluster import APP, LABEL_CLUSTER, Cluster, k3s_version
 from k3dasync.errors import ClusterNotFound, EngineError
 from k3dasync.events import EventSink, Outputs
 from k3dasync.gather import gather
 from k3dasync.journal import cluster_lock
 from k3dasync.operations._acting import acting, context_of
-from k3dasync.operations._existing import ExistingCluster, existing_cluster, existing_clusters
+from k3dasync.operations._balancer_values import balancer_values
+from k3dasync.operations._existing import existing_cluster, existing_clusters
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._one_way import OneWay
-from k3dasync.operations._recall import Json, is_ours, recall
+from k3dasync.operations._recall import is_ours, recall
 from k3dasync.operations._recover import CHANGES, recover
 from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import each, merged
@@ -147,16 +147,6 @@ def watch_of(
         agents=[node.name for node in cluster.agents],
         secrets=cluster.secrets,
     )
-
-
-async def balancer_values(existing: ExistingCluster, runtime: EngineReader) -> Json | None:
-    """Return what a cluster's load balancer says of itself, running or not."""
-    for one in existing.of_role(Role.LOADBALANCER):
-        try:
-            return nginx.read_values(await runtime.read_file(one.name, nginx.VALUES_PATH))
-        except EngineError:
-            return None
-    return None
 
 
 async def _found(

@@ -4,6 +4,7 @@ A server leaves etcd before its container goes: of two members none can go when 
 Node object goes last, as a kubelet that runs would make it anew.
 """
 
+import re
 import shlex
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from k3dasync.kubernetes import Credentials, Kubernetes, KubernetesConnect, cred
 from k3dasync.runtime import File, Runtime
 from k3dasync.tasks import _ids
 from k3dasync.tasks._context import SILENT, ClusterTask, Context, TaskReport
-from k3dasync.undo import NOTHING, Undo
+from k3dasync.undo import NOTHING, Uncordon, Undo
 
 DRAIN_SECONDS = 30
 """For the pods of one node to end: what Kubernetes gives a pod that does not say how long it needs.
@@ -42,8 +43,13 @@ ETCD_PAUSE = 0.5
 """Between two tries: each reads three files from the server's container, some 50 ms of the engine's
 time, and what they wait for takes seconds."""
 SYSTEM = "kube-system"
+CORDONED = "/var/lib/rancher/k3s/.k3dasync-cordoned"
+"""A file in a node's container while it is cordoned because it is to be deleted."""
+ASK_SECONDS = 5.0
+"""For kubectl to say whether a node is cordoned: half a second with real k3s."""
 PASSWORDS = "/var/lib/rancher/k3s/server/cred/node-passwd"
 """Where k3s before 1.20 keeps the passwords of nodes: `password,name,name,` in each line."""
+_UNSCHEDULABLE = re.compile(rb'"unschedulable": *true')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +78,10 @@ class Drain:
 
     @property
     def undo(self) -> Undo:
-        return NOTHING
+        return Uncordon(self.node, self.stayers.servers)
 
     async def run(self, context: Context) -> None:
+        await self._mark(context)
         words = shlex.split(
             f"kubectl drain {self.node} --force --ignore-daemonsets --delete-emptydir-data"
             f" --timeout={DRAIN_SECONDS}s"
@@ -93,6 +100,23 @@ class Drain:
                 why = done.err.decode(errors="replace").strip().rpartition("\n")[2]
                 break
         context.report.progress(f"not drained: {why}")
+
+    async def _mark(self, context: Context) -> None:
+        """Note in the node that it is cordoned by us, unless somebody else has done it before.
+
+        Before it is done, so that whoever takes it back finds it whatever happened meanwhile.
+        """
+        words = ["kubectl", "get", "node", self.node, "-o", "json"]
+        for server in self.stayers.servers:
+            with anyio.move_on_after(ASK_SECONDS):
+                try:
+                    done = await context.runtime.execute(server, words)
+                except EngineError:
+                    continue
+                if done.code == 0 and not _UNSCHEDULABLE.search(done.out):
+                    file = File(path=CORDONED, content=b"")
+                    await context.runtime.write_files(self.node, [file])
+                return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +163,9 @@ class RemoveNode:
         return NOTHING
 
     async def run(self, context: Context) -> None:
-        await context.runtime.remove_container(self.node, APP)
+        # Half removed it is of no use to anybody: so this is not stopped. The call has a deadline.
+        with anyio.CancelScope(shield=True):
+            await context.runtime.remove_container(self.node, APP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,15 +258,20 @@ async def forget(
 
     Raises KubernetesError if that does not do it.
     """
-    credentials = await _credentials(servers, runtime)
-    async with kubernetes(host, port, credentials) as api:
-        await _delete(api, node)
-        await api.delete_secret(SYSTEM, f"{node}.node-password.k3s")
+    found = await credentials(servers, runtime)
     for server in servers:
         await _strike_out(runtime, server, node)
+    # The Node goes last: as long as it is there, another delete finds out that there is more to do.
+    async with kubernetes(host, port, found) as api:
+        await api.delete_secret(SYSTEM, f"{node}.node-password.k3s")
+        await _delete(api, node)
 
 
-async def _credentials(servers: Sequence[str], runtime: Runtime) -> Credentials:
+async def credentials(servers: Sequence[str], runtime: Runtime) -> Credentials:
+    """Return the API's credentials as the first of these servers has them that can be asked.
+
+    Raises K3dAsyncError if none can.
+    """
     refusal: K3dAsyncError = KubernetesError("no server has a kubeconfig to ask its API with")
     for server in servers:
         try:
@@ -278,6 +309,11 @@ async def _strike_out(runtime: Runtime, server: str, node: str) -> None:
         await runtime.write_files(server, [file])
 
 
+def steps(node: str) -> tuple[TaskId, TaskId, TaskId]:
+    """Return the ids of what cannot be taken back: out of etcd, removed, forgotten."""
+    return _ids.leave(node), _ids.remove("container", node), _ids.forget(node)
+
+
 def drained(node: str) -> TaskId:
     """Return the id of the task after which a node is drained."""
     return _ids.drain(node)
@@ -290,22 +326,34 @@ def tasks(
     running: Collection[str],
     balanced: TaskId | None,
     has_etcd: bool,
+    gone: Collection[str] = (),
 ) -> Iterator[ClusterTask]:
     """Yield what takes these nodes out of their cluster; without *stayers* it is not told.
 
-    Those *running* are drained. *balanced*: the load balancer forwards nothing to them any more.
+    Those *running* are drained; of those *gone* the containers went before. *balanced*: the load
+    balancer forwards nothing to them any more.
     """
+    if stayers is None:
+        yield from (RemoveNode(node=node.name) for node in leaving)
+        return
+    told = frozenset({balanced} if balanced else ())
     previous: frozenset[TaskId] = frozenset()
+    for name in gone:
+        needs = told
+        if has_etcd:
+            # One at a time: each changes how many make a quorum.
+            yield LeaveEtcd(node=name, stayers=stayers, needs=needs | previous)
+            needs = previous = frozenset({_ids.leave(name)})
+        yield Forget(node=name, stayers=stayers, needs=needs)
     for node in leaving:
-        if stayers is None or node.role not in {Role.SERVER, Role.AGENT}:
+        if node.role not in {Role.SERVER, Role.AGENT}:
             yield RemoveNode(node=node.name)
             continue
-        needs = frozenset({balanced} if balanced else ())
+        needs = told
         if node.name in running:
             yield Drain(node=node.name, stayers=stayers)
             needs |= {_ids.drain(node.name)}
         if node.role is Role.SERVER and has_etcd:
-            # One at a time: each changes how many make a quorum.
             yield LeaveEtcd(node=node.name, stayers=stayers, needs=needs | previous)
             needs = previous = frozenset({_ids.leave(node.name)})
         yield RemoveNode(node=node.name, needs=needs)

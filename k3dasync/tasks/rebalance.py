@@ -16,7 +16,7 @@ from k3dasync.resolve import balancer_files
 from k3dasync.runtime import File, Status
 from k3dasync.tasks import _ids
 from k3dasync.tasks._context import Context
-from k3dasync.undo import NOTHING, RestoreFile, RestoreFiles, Undo
+from k3dasync.undo import NOTHING, Undo
 
 RELOAD = "SIGHUP"
 TAKEN_SECONDS = 20.0
@@ -30,17 +30,17 @@ class Rebalance:
     """Let the load balancer forward to a cluster's nodes, the API to those that are *answering*.
 
     The others stand by. It *is ours*, or k3d's, which makes its configuration of k3d's file.
-    *before* are its files as they were, for whoever takes this back; none: nobody will. Who is
-    *asleep* cannot be resolved by name, and k3d's then keeps what it has until all are up.
+    Who is *asleep* cannot be resolved by name, and k3d's then keeps what it has until all are up.
+    *undo* is what takes it back.
     """
 
     name: str
     cluster: Cluster
     answering: tuple[str, ...]
     is_ours: bool
-    before: tuple[RestoreFile, ...] = ()
     asleep: frozenset[str] = frozenset()
     needs: frozenset[TaskId] = frozenset()
+    undo: Undo = NOTHING
 
     @property
     def id(self) -> TaskId:
@@ -49,12 +49,6 @@ class Rebalance:
     @property
     def does(self) -> str:
         return f"forward to {len(self.answering)} servers"
-
-    @property
-    def undo(self) -> Undo:
-        if not self.before:
-            return NOTHING
-        return RestoreFiles(self.name, self.before, RELOAD if self.is_ours else "")
 
     async def run(self, context: Context) -> None:
         await context.runtime.write_files(self.name, self._files())

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import anyio
+
 from k3dasync.cluster import Cluster, Node, Role
 from k3dasync.graph import Graph, TaskId
 from k3dasync.tasks import _ids, _node, halt
@@ -112,7 +114,14 @@ class StopNode:
         return NOTHING
 
     async def run(self, context: Context) -> None:
-        await self.stop.run(context.runtime)
+        # Nobody can take back the signal to end: so this is not stopped. The call has a deadline.
+        with anyio.CancelScope(shield=True):
+            await self.stop.run(context.runtime)
+
+
+def steps(node: str) -> tuple[TaskId, TaskId]:
+    """Return the ids of the tasks that start or stop a node."""
+    return _ids.start(node), _ids.stop(node)
 
 
 def stops(

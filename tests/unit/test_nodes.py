@@ -376,7 +376,13 @@ async def test_what_cannot_be_forgotten_is_named() -> None:
         await create(ClusterSpec(name="dev", agents=1), backend=backend)
         with pytest.raises(RollbackIncomplete, match="Node object of k3d-dev-agent-0") as caught:
             await delete_nodes(["dev-agent-0"], backend=backend)
-        assert "kubectl --context k3d-dev delete node k3d-dev-agent-0" in str(caught.value)
+        assert "finish with: k3dasync node delete k3d-dev-agent-0" in str(caught.value)
+        runtime.faults.orders = ()
+        again = await delete_nodes(["dev-agent-0"], backend=backend)
+        assert (("k3d-dev-agent-0",), ()) == (again.deleted, again.absent)
+        assert {"k3d-dev-server-0"} == set(store_of(runtime).nodes)
+        once_more = await delete_nodes(["dev-agent-0"], backend=backend)
+        assert ((), ("dev-agent-0",)) == (once_more.deleted, once_more.absent)
 
 
 @virtual_time
