@@ -261,9 +261,7 @@ async def forget(
     found = await credentials(servers, runtime)
     for server in servers:
         await _strike_out(runtime, server, node)
-    # The Node goes last: as long as it is there, another delete finds out that there is more to do.
     async with kubernetes(host, port, found) as api:
-        await api.delete_secret(SYSTEM, f"{node}.node-password.k3s")
         await _delete(api, node)
 
 
@@ -283,11 +281,16 @@ async def credentials(servers: Sequence[str], runtime: Runtime) -> Credentials:
 
 
 async def _delete(api: Kubernetes, node: str) -> None:
-    """Delete the Node object and return when it is gone; an API in trouble is asked again."""
+    """Delete a node's password and the Node object, and return when that is gone.
+
+    The Node goes last: as long as it is there, another delete finds out that there is more to do.
+    An API in trouble is asked again: etcd elects a leader when the one that it had has just left.
+    """
     refusal = KubernetesError(f"node {node} is still there after {GONE_SECONDS:g} s")
     with anyio.move_on_after(GONE_SECONDS):
         for pause in pauses.growing():
             try:
+                await api.delete_secret(SYSTEM, f"{node}.node-password.k3s")
                 if not await api.delete_node(node):
                     return
             except KubernetesError as error:
