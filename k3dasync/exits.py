@@ -37,6 +37,8 @@ class Exits:
     running_since: float | None = None
     earlier_restarts: int = 0
     stopped_at_start: str | None = None
+    stops_expected: int = 0
+    """Counted, as events may be told long after what they tell of."""
 
     @classmethod
     def of(cls, found: ContainerDetail) -> "Exits":
@@ -45,13 +47,26 @@ class Exits:
             return cls(stopped_at_start=found.started_at)  # the engine counts anew at its start
         return cls(earlier_restarts=found.restarts)
 
-    def of_this_life(self, found: ContainerDetail) -> int:
-        """Return how often the engine has brought it back since it is looked at."""
-        return max(found.restarts - self.earlier_restarts, 0)
+    def catch_up(self, found: ContainerDetail) -> bool:
+        """Note what became of it while nobody looked; say whether it has exited meanwhile."""
+        status = found.state.status
+        count = max(found.restarts - self.earlier_restarts, 0)
+        has_exited = count > self.count
+        self.is_paused = status is Status.PAUSED
+        if status is not Status.RUNNING:
+            self.running_since = None
+        elif self.running_since is None or has_exited:
+            self.begin()  # at least since now
+        if has_exited:
+            self.count, self.exit_code = count, found.exit_code
+            self.is_oom = self.is_oom or found.oom_killed
+        return has_exited
 
-    def is_still_stopped(self, found: ContainerDetail) -> bool:
-        """Whether it has not been started since."""
-        return found.started_at == self.stopped_at_start
+    def is_stopped(self, found: ContainerDetail) -> bool:
+        """Whether somebody else has stopped it; it does not count before it has been started."""
+        is_before_start = found.started_at == self.stopped_at_start
+        has_ended = found.state.status is Status.EXITED  # and is not restarting
+        return has_ended and not is_before_start and not self.stops_expected
 
     def begin(self) -> None:
         """Note that a new life begins: what was said of the last one is over."""

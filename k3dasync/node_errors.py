@@ -49,13 +49,18 @@ class NodeMoved(K3dAsyncError):
     """A server was given another address than the one its etcd goes by."""
 
     code = "NODE_MOVED"
-    remedy = "Free the old address, which the error names, and start the cluster again."
+    remedy = "Free the address that the error names, or have it taken, and start the cluster again."
 
-    def __init__(self, node: str, old: str, new: str) -> None:
+    def __init__(self, node: str, old: str, new: str, *, is_gap: bool = False) -> None:
         self.node = node
+        cure = (
+            f"have another container on its network, which then takes {new}"
+            if is_gap
+            else "stop whatever has that address"
+        )
         super().__init__(
             f"cannot start server {node}: the engine gave it address {new}, its etcd goes by "
-            f"{old}; it is stopped again: stop whatever has that address, and start once more"
+            f"{old}; it is stopped again: {cure}, and start once more"
         )
 
 

@@ -30,7 +30,7 @@ from k3dasync.errors import EngineUnavailable, K3dAsyncError, NodeGone
 from k3dasync.exits import KILLED, Exits
 from k3dasync.kubernetes import Credentials, KubernetesConnect, Nodes, NodeStatus
 from k3dasync.node_errors import NodeCrashed, NodeStuck
-from k3dasync.runtime import ContainerDetail, ContainerEvent, Runtime, Status
+from k3dasync.runtime import ContainerDetail, ContainerEvent, Runtime
 from k3dasync.stalls import FIRST_LOOK, Stalls
 from k3dasync.workloads import Kind, Workloads
 
@@ -115,12 +115,18 @@ class ClusterWatch:
 
     def running_since(self, name: str) -> float | None:
         """Return the time since which a container has run without an exit; None: it does not."""
-        exits = self._exits.get(name)
-        return exits.running_since if exits else None
+        return self._of(name).running_since
+
+    def expect_stop(self, name: str) -> None:
+        """Take the next end of a container for ours: it is to be stopped, and started again."""
+        self._of(name).stops_expected += 1
 
     def exits(self, name: str) -> int:
         """Return how often a container has exited."""
-        return self._exits[name].count if name in self._exits else 0
+        return self._of(name).count
+
+    def _of(self, name: str) -> Exits:
+        return self._exits.setdefault(name, Exits())
 
     def with_trouble(self, on: str, names: Collection[str]) -> str:
         """Return *on*, what is waited for, with what is the matter with those containers."""
@@ -130,10 +136,7 @@ class ClusterWatch:
         if self._away_since is not None:
             yield "the engine does not answer"
         for name in names:
-            exits = self._exits.get(name)
-            if exits is None:
-                continue
-            yield from exits.troubles(name)
+            yield from self._of(name).troubles(name)
             since = self._stalled_since(name)
             if since is not None and (said := self._stalls.said(name, since)):
                 yield f"{name} says: {said}"
@@ -253,22 +256,14 @@ class ClusterWatch:
             if state.labels.get(LABEL_ROLE) in set(Role):
                 # Later than the listing: what has been started meanwhile is seen as started.
                 detail = await self._runtime.inspect_container(state.name)
-                status = detail.state.status
-                exits = self._exits.setdefault(state.name, Exits())
-                exits.is_paused = status is Status.PAUSED
-                if status is not Status.RUNNING:
-                    exits.running_since = None
-                elif exits.running_since is None or exits.of_this_life(detail) > exits.count:
-                    exits.begin()  # at least since now
-                if exits.of_this_life(detail) > exits.count:
-                    exits.count, exits.exit_code = exits.of_this_life(detail), detail.exit_code
-                    exits.is_oom = exits.is_oom or detail.oom_killed
+                exits = self._of(state.name)
+                if exits.catch_up(detail):
                     await self._judge(state.name, exits)
-                if status is Status.EXITED and not exits.is_still_stopped(detail):  # or restarting
+                if exits.is_stopped(detail):
                     self._lose(state.name, NodeGone(state.name, "stopped"))
 
     async def _note(self, event: ContainerEvent) -> None:
-        exits = self._exits.setdefault(event.name, Exits())
+        exits = self._of(event.name)
         match event.action:
             case "oom":  # of any process in it: told before the container ends, or without that
                 exits.is_oom = True
@@ -282,6 +277,9 @@ class ClusterWatch:
                 exits.begin()
             case "pause":  # nobody answers from there, and no stream of its ends
                 exits.pause()
+            case "die" if exits.stops_expected:
+                exits.stops_expected -= 1
+                exits.running_since = None
             case "die" if exits.is_killed:  # then its restart policy does not count (tried: 20.10)
                 self._lose(event.name, NodeGone(event.name, "stopped or removed"))
             case "die":

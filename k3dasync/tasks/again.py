@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from itertools import chain
 
 from k3dasync.cluster import Cluster, Node
 from k3dasync.graph import Graph, TaskId
 from k3dasync.node_errors import NodeMoved
+from k3dasync.runtime import Status
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import _ids, _node, loadbalancer, quorum, system
 from k3dasync.tasks._context import ClusterTask, Context
@@ -42,12 +43,15 @@ class Resume:
 class StartWhereItWas:
     """Start a server that must get its old *address* from the engine again: its etcd goes by that.
 
-    Two that had swapped theirs would never come up, and write that to their disks.
+    Two that had swapped theirs would never come up, and write that to their disks. The engine gives
+    the lowest address that is free: where there are gaps, for want of a server that was deleted,
+    say, *fillers* are started first, whose own addresses are of no account.
     """
 
     node: Node
     network: str
     address: str
+    fillers: tuple[Node, ...] = ()
     needs: frozenset[TaskId]
 
     @property
@@ -63,13 +67,36 @@ class StartWhereItWas:
         return NOTHING
 
     async def run(self, context: Context) -> None:
-        name = self.node.name
-        await _node.StartContainer(node=self.node, needs=self.needs).run(context)
-        found = (await context.runtime.inspect_container(name)).state.addresses
-        address = found.get(self.network, "")
-        if address and address != self.address:
-            await context.runtime.stop_container(name, grace=0)
-            raise NodeMoved(name, self.address, address)
+        fillers = iter(self.fillers)
+        while given := await self._is_elsewhere(context):
+            context.watch.expect_stop(self.node.name)
+            await context.runtime.stop_container(self.node.name, grace=0)
+            is_gap = IPv4Address(given) < IPv4Address(self.address)
+            filler = await _not_running(fillers, context) if is_gap else None
+            if filler is None:
+                raise NodeMoved(self.node.name, self.address, given, is_gap=is_gap)
+            context.report.progress(f"{filler.name} is started first, and takes {given}")
+            await _start_now(filler, context)
+
+    async def _is_elsewhere(self, context: Context) -> str:
+        """Start it and return the address that it was given, empty if that is its own."""
+        await _start_now(self.node, context)
+        found = (await context.runtime.inspect_container(self.node.name)).state.addresses
+        given = found.get(self.network, "")
+        return "" if given == self.address else given
+
+
+async def _start_now(node: Node, context: Context) -> None:
+    await _node.StartContainer(node=node, needs=frozenset()).run(context)
+
+
+async def _not_running(nodes: Iterator[Node], context: Context) -> Node | None:
+    """Return the next of these nodes that does not run, and so has no address."""
+    for node in nodes:
+        found = await context.runtime.inspect_container(node.name)
+        if found.state.status is not Status.RUNNING:
+            return node
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +167,13 @@ def _servers(cluster: Cluster, found: Found) -> Iterator[ClusterTask]:
     for node in ordered:
         address = found.addresses.get(node.name)
         if address and node.name not in found.paused:
-            network = cluster.network_name
-            yield StartWhereItWas(node=node, network=network, address=address, needs=previous)
+            yield StartWhereItWas(
+                node=node,
+                network=cluster.network_name,
+                address=address,
+                fillers=cluster.agents,
+                needs=previous,
+            )
         else:
             yield _start(node, found, previous)
         if found.addresses:
@@ -149,7 +181,7 @@ def _servers(cluster: Cluster, found: Found) -> Iterator[ClusterTask]:
 
 
 def _number(addresses: Mapping[str, str], node: Node) -> int:
-    return int(ip_address(addresses.get(node.name, "255.255.255.255")))
+    return int(IPv4Address(addresses.get(node.name, "255.255.255.255")))
 
 
 def _started(cluster: Cluster) -> frozenset[TaskId]:

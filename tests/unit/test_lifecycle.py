@@ -28,9 +28,12 @@ from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import NotHalted, SeveralFailed
 from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
-from k3dasync.operations.start import StartOptions, start
+from k3dasync.operations.node_create import GrowOptions, create_nodes
+from k3dasync.operations.node_delete import delete_nodes
+from k3dasync.operations.start import ETCD_CONFIG, StartOptions, start
 from k3dasync.operations.stop import pause, restart, stop_clusters
-from k3dasync.runtime import Status
+from k3dasync.resolve import NodeSpec
+from k3dasync.runtime import File, Status
 from k3dasync.spec import ClusterSpec, WaitLevel
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
@@ -253,6 +256,36 @@ async def test_servers_come_back_at_once() -> None:
         began = anyio.current_time()
         await start(["dev"], StartOptions(wait=WaitLevel.API), backend=backend)
         assert anyio.current_time() - began < 35
+
+
+@virtual_time
+@pytest.mark.parametrize("agents", [1, 0])
+async def test_an_address_that_was_given_back_is_filled_by_an_agent(agents: int) -> None:
+    """The servers behind it get theirs again; where nobody can fill it, the error says so."""
+    spec = ClusterSpec(name="dev", servers=4, network="plain", loadbalancer=False)
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        runtime.add_foreign_network("plain")
+        await create(spec, backend=backend)
+        if agents:  # with an address behind those of the servers
+            await create_nodes("dev", ["x-0"], NodeSpec(), GrowOptions(), backend=backend)
+        await delete_nodes(["dev-server-1"], backend=backend)
+        before = await server_addresses(runtime)
+        for name, address in before.items():
+            settings = f"advertise-client-urls: https://{address}:2379\n".encode()
+            await runtime.write_files(name, [File(path=ETCD_CONFIG, content=settings)])
+        await stop_clusters(["dev"], backend=backend)
+        if agents:
+            await start(["dev"], WITHIN, backend=backend)
+            assert before == await server_addresses(runtime)
+        else:
+            with pytest.raises(TaskFailed, match="have another container on its network"):
+                await start(["dev"], WITHIN, backend=backend)
+
+
+async def server_addresses(runtime: FakeRuntime) -> dict[str, str]:
+    found = await runtime.containers({"k3d.cluster": "dev", "k3d.role": "server"})
+    return {one.name: one.addresses["plain"] for one in found}
 
 
 @virtual_time
