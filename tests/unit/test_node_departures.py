@@ -169,6 +169,7 @@ async def test_of_several_nodes_those_that_cannot_go_stay() -> None:
         assert_laws(keeper.events)
 
 
+@virtual_time
 async def test_who_was_cordoned_before_stays_cordoned() -> None:
     """Only what the delete has done is taken back."""
     faults, wish = Faults(), Stop()
@@ -182,6 +183,7 @@ async def test_who_was_cordoned_before_stays_cordoned() -> None:
         assert {AGENT} == store_of(runtime).cordoned
 
 
+@virtual_time
 async def test_a_killed_delete_of_a_node_does_not_keep_the_cluster() -> None:
     """Stopped since, its nodes cannot be uncordoned, and need not be."""
     faults = Faults()
