@@ -19,7 +19,10 @@ def usable(name: str, runtime: str) -> "Config":
     import anyio
 
     from k3dasync import backend
+    from k3dasync.grammar.names import check_given
     from k3dasync.operations.kubeconfigs import usable_kubeconfig
+
+    check_given(name)
 
     async def perform() -> "Config":
         async with backend.reading(runtime) as engine:

@@ -80,6 +80,15 @@ def test_files_of_the_killed_are_removed_by_the_next(programs: Path, tmp_path: P
     assert {f"{os.getppid()}-dev-x.yaml", "notes.yaml"} == {one.name for one in folder.iterdir()}
 
 
+@pytest.mark.parametrize("command", ["kubectl", "shell"])
+def test_without_a_name_the_usual_cluster_is_meant(
+    programs: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What stands behind the dashes is no name."""
+    assert 1 == main([command, *RUNTIME, "--", "get", "nodes"])
+    assert "no nodes found for given cluster k3s-default" in capfd.readouterr().err
+
+
 def test_arguments_without_dashes_in_front(
     programs: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
