@@ -47,12 +47,17 @@ def wanted(names: Sequence[str], *, is_all: bool, usual: str = DEFAULT_NAME) -> 
     return None if is_all else list(dict.fromkeys(map(check_given, names or (usual,))))
 
 
+def limit(timeout: str | None) -> float | None:
+    """Return the seconds that `--timeout` gives, None: no limit; raises SpecError if it is none."""
+    return DEFAULT_TIMEOUT if timeout is None else parse_duration(timeout)
+
+
 def start_options(wait: str | None, timeout: str | None, *, operation: str) -> "StartOptions":
     """Return how far and how long a start waits; raises SpecError if a text is none."""
     from k3dasync.operations.start import StartOptions
 
     return StartOptions(
         wait=WaitLevel.NODES if wait is None else parse_wait(wait),
-        seconds=DEFAULT_TIMEOUT if timeout is None else parse_duration(timeout),
+        seconds=limit(timeout),
         operation=operation,
     )
