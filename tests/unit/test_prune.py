@@ -23,6 +23,7 @@ from k3dasync.journal import (
     places,
     remove_lock,
 )
+from k3dasync.kubeconfig.private import abandoned, private_file
 from k3dasync.operations import external, registry_create
 from k3dasync.operations._age import expiry
 from k3dasync.operations.create import create
@@ -271,6 +272,19 @@ async def test_logs_and_locks_of_what_is_gone() -> None:
         assert ["up"] == places()
         assert () == past_runs("dev")
         assert ["up"] == [place for _, place in lock_files("FAKE")]
+
+
+async def test_kubeconfigs_that_a_killed_shell_has_left() -> None:
+    """As old as was said; one in use is not stray."""
+    async with runtime_of() as runtime:
+        with private_file("up", b"") as used:
+            left = used.with_name("k3d-a-b-x.yaml")
+            left_by_the_killed(left)
+            assert "session" not in {one.kind for one in await find(Wanted(), runtime)}
+            found = await find(ALL, runtime)
+            assert [("session", "a-b")] == [(one.kind, one.cluster) for one in found]
+            await remove(found, ALL, backend=backend_of(runtime))
+        assert [] == abandoned()
 
 
 def left_by_the_killed(*paths: Path) -> None:
