@@ -13,7 +13,7 @@ from cyclopts.help import PlainFormatter
 
 from k3dasync import __version__, streams, usage, verbosity
 from k3dasync.errors import K3dAsyncError, OutputError
-from k3dasync.invalid import InvalidWait
+from k3dasync.forewords import with_name, with_wait_level
 from k3dasync.streams import say
 
 _COMMANDS = {
@@ -242,31 +242,6 @@ def _app(name: str, help: str) -> App:
     )
 
 
-def with_wait_level(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with `--wait` alone spelt out.
-
-    Its value stands only after `=`, as in k3d, so that `--wait dev` does not eat the name.
-    Raises SpecError if a level stands where the name would.
-    """
-    result: list[str] = []
-    for index, argument in enumerate(arguments):
-        if argument == "--":
-            return [*result, *arguments[index:]]
-        if argument != "--wait":
-            result.append(argument)
-            continue
-        after = arguments[index + 1] if index + 1 < len(arguments) else ""
-        if after in _LEVELS:
-            raise InvalidWait(
-                f"--wait {after}: the level stands after an equals sign: --wait={after}"
-            )
-        result.append("--wait=nodes")
-    return result
-
-
-_LEVELS = frozenset({"none", "api", "quorum", "nodes", "all", "true", "false"})
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     streams.open_missing()
@@ -279,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         wished, given = verbosity.take(words)
         verbosity.current.set(wished)
-        given = with_wait_level(given)
+        given = with_name(with_wait_level(given))
         if given[:1] == ["help"]:
             given = [*given[1:], "--help"]
         app = build()

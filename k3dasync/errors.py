@@ -20,7 +20,7 @@ K3dAsyncError                                               exit 1
 ├── EngineError          the container engine said no       exit 1
 │   ├── NotFound · Conflict · ImageUnavailable
 │   └── ClaimLost        only the engine can grant it, and it did not
-│       ├── SubnetTaken · PortTaken · AddressTaken · AddressesUnsupported
+│       ├── SubnetTaken (PoolExhausted) · PortTaken · AddressTaken · AddressesUnsupported
 ├── KubernetesError      the cluster's API said no          exit 1
 ├── NodeCrashed · NodeStuck · DiskPressure   all of node_errors.py
 ├── NodeGone             somebody else ended a node         exit 1
@@ -176,10 +176,8 @@ class ClusterBusy(K3dAsyncError):
     remedy = "Wait for the other run to end."
 
     def __init__(self, what: str, holder: str) -> None:
-        super().__init__(
-            f"cannot change {what}: {holder or 'another k3dasync'} is working on it; "
-            "wait for it to end"
-        )
+        who = holder or "another k3dasync"
+        super().__init__(f"cannot change {what}: {who} is working on it; wait for it to end")
 
 
 class ImageNotFound(K3dAsyncError):
@@ -287,8 +285,15 @@ class ClaimLost(EngineError):
 class SubnetTaken(ClaimLost):
     """The subnet overlaps with another network of the engine."""
 
+    code = "SUBNET_IN_USE"
+    remedy = "Pass another `--subnet`, or none."
+
+
+class PoolExhausted(SubnetTaken):
+    """No subnet of the pool is free."""
+
     code = "NET_POOL_EXHAUSTED"
-    remedy = "Pass another `--subnet`, or remove unused networks."
+    remedy = "Remove unused networks, pass `--subnet`, or set `K3DASYNC_SUBNET_POOL`."
 
 
 class PortTaken(ClaimLost):

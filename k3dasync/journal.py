@@ -75,12 +75,14 @@ def xdg_directory(variable: str, default: str) -> Path:
 
 
 @contextmanager
-def lock_file(path: Path, *, wait: bool, note: str = "", is_shared: bool = False) -> Iterator[bool]:
+def lock_file(
+    path: Path, *, wait: bool, note: str = "", is_shared: bool = False, goes: bool = False
+) -> Iterator[bool]:
     """Hold a lock on *path* and yield whether it was had; a dead holder's is free.
 
     It is exclusive, unless *is_shared*: then it is had beside others that are shared too.
 
-    The file stays, and only who holds its lock may remove it: see `remove_lock`.
+    The file stays, or *goes* with the last who holds its lock: nobody else may remove it.
     Raises JournalError if the file cannot be made or locked.
     """
     with ExitStack() as stack:
@@ -93,7 +95,19 @@ def lock_file(path: Path, *, wait: bool, note: str = "", is_shared: bool = False
                 os.pwrite(descriptor, note.encode(), 0)
         except OSError as error:
             raise JournalError(f"cannot lock {path}: {error.strerror}; {_OTHER_PLACE}") from error
-        yield had
+        try:
+            yield had
+        finally:
+            if had and goes:
+                _remove_unless_held(path, descriptor)
+
+
+def _remove_unless_held(path: Path, descriptor: int) -> None:
+    """Remove a file whose lock is held, unless others share that."""
+    with suppress(OSError):  # then it is a leftover, which a prune removes
+        # What is shared becomes exclusive in two steps, between which the file may change hands.
+        if _try_lock(descriptor, wait=False, is_shared=False) and _is_at(path, descriptor):
+            path.unlink()
 
 
 def _opened(path: Path, *, wait: bool, is_shared: bool) -> tuple[int, bool]:
@@ -134,14 +148,23 @@ def _try_lock(descriptor: int, *, wait: bool, is_shared: bool) -> bool:
 def cluster_lock(cluster: str, engine: str, *, is_shared: bool = False) -> Iterator[None]:
     """Hold the lock of one cluster on one engine; *is_shared* for what others may do beside.
 
+    Its file goes with the last who holds it: names of clusters that never were leave nothing.
     Raises ClusterBusy if another process of this user holds it.
     """
     path = _lock_path(cluster, engine)
     note = f"k3dasync process {os.getpid()}"
-    with lock_file(path, wait=False, note=note, is_shared=is_shared) as had:
+    with lock_file(path, wait=False, note=note, is_shared=is_shared, goes=True) as had:
         if not had:
-            raise ClusterBusy(" ".join(thing_of(cluster)), path.read_text(errors="replace"))
+            raise ClusterBusy(" ".join(thing_of(cluster)), _note(path))
         yield
+
+
+def _note(path: Path) -> str:
+    """Return who holds a lock, as far as is known: its file may be gone by now."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _lock_path(cluster: str, engine: str) -> Path:
@@ -161,9 +184,7 @@ def lock_files(engine: str) -> list[tuple[Path, str]]:
 
 def remove_lock(path: Path) -> bool:
     """Remove a lock file unless somebody holds it; say whether it is gone."""
-    with lock_file(path, wait=False) as had:
-        if had:
-            path.unlink(missing_ok=True)
+    with lock_file(path, wait=False, goes=True) as had:
         return had
 
 

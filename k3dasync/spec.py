@@ -18,6 +18,8 @@ from k3dasync.grammar.exposure import Exposure
 from k3dasync.grammar.filtered import Filtered
 from k3dasync.grammar.gpus import GpuRequest
 from k3dasync.grammar.joins import JoinOrder
+from k3dasync.grammar.names import DEFAULT_NAME as DEFAULT_NAME  # noqa: PLC0414 - for many
+from k3dasync.grammar.names import check_name as check_name  # noqa: PLC0414 - for many
 from k3dasync.grammar.node_files import NodeFile, parse_destination
 from k3dasync.grammar.registries import RegistryReference
 from k3dasync.grammar.words import HostAlias, Ulimit
@@ -34,9 +36,6 @@ from k3dasync.invalid import (
     InvalidWait,
 )
 
-DEFAULT_NAME = "k3s-default"
-MAX_NAME = 32
-"""k3d's limit: with prefix and suffix a node's name stays below a hostname's 63 characters."""
 DEFAULT_TIMEOUT = 900.0
 """Seconds for a whole create. Real k3s needs 70 s for 3+10 on two cores; the rest is for slow
 disks and for pulling half a gigabyte over a slow line."""
@@ -180,7 +179,6 @@ _OWN_NETWORKS = {
     "none": "nodes could not reach each other",
     "bridge": "the engine's default network gives no fixed addresses and resolves no names",
 }
-_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
 def check(spec: ClusterSpec) -> ClusterSpec:
@@ -341,18 +339,6 @@ def read(origin: str, parse: Callable[[GivenT], ReadT], given: GivenT) -> ReadT:
         return parse(given)
     except InvalidSyntax as error:
         raise error.of(origin) from None
-
-
-def check_name(name: str) -> str:
-    """Return *name* if a cluster can be called so; raises SpecError if it cannot."""
-    if len(name) > MAX_NAME:
-        raise InvalidName(f"cluster name {name} has {len(name)} characters, at most {MAX_NAME}")
-    if not re.fullmatch(_NAME, name):
-        raise InvalidName(
-            f"cluster name {name!r} is not a hostname: expected small letters and digits, "
-            "between them also '-' and '.'"
-        )
-    return name
 
 
 def parse_wait(text: str) -> WaitLevel:

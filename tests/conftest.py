@@ -26,6 +26,6 @@ def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
-    for name in ("KUBECONFIG", "XDG_CONFIG_HOME", "K3DASYNC_LIMITS"):
+    for name in ("KUBECONFIG", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "K3DASYNC_LIMITS"):
         monkeypatch.delenv(name, raising=False)
     return home

@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._parameters import duration
+from k3dasync.grammar.names import check_given
 from k3dasync.invalid import ConflictingFlags
-from k3dasync.spec import DEFAULT_NAME, DEFAULT_TIMEOUT, WaitLevel, parse_duration, parse_wait
+from k3dasync.spec import (
+    DEFAULT_NAME,
+    DEFAULT_TIMEOUT,
+    WaitLevel,
+    parse_duration,
+    parse_wait,
+)
 
 if TYPE_CHECKING:
     from k3dasync.operations.start import StartOptions
@@ -31,10 +38,18 @@ TimeoutFlag = Annotated[
 
 
 def wanted(names: Sequence[str], *, is_all: bool, usual: str = DEFAULT_NAME) -> list[str] | None:
-    """Return the clusters that are meant, None for all; raises SpecError for both."""
+    """Return the clusters that are meant, each once, None for all.
+
+    Raises SpecError for names and all, and for an empty name.
+    """
     if is_all and names:
         raise ConflictingFlags("give names or --all, not both")
-    return None if is_all else list(names or (usual,))
+    return None if is_all else list(dict.fromkeys(map(check_given, names or (usual,))))
+
+
+def limit(timeout: str | None) -> float | None:
+    """Return the seconds that `--timeout` gives, None: no limit; raises SpecError if it is none."""
+    return DEFAULT_TIMEOUT if timeout is None else parse_duration(timeout)
 
 
 def start_options(wait: str | None, timeout: str | None, *, operation: str) -> "StartOptions":
@@ -43,6 +58,6 @@ def start_options(wait: str | None, timeout: str | None, *, operation: str) -> "
 
     return StartOptions(
         wait=WaitLevel.NODES if wait is None else parse_wait(wait),
-        seconds=DEFAULT_TIMEOUT if timeout is None else parse_duration(timeout),
+        seconds=limit(timeout),
         operation=operation,
     )

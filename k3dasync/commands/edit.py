@@ -108,7 +108,9 @@ def _filtered(origin: str, texts: Sequence[str]) -> "tuple[Filtered, ...]":
     from k3dasync.spec import read
 
     found = tuple(replace(read(origin, filtered.parse, text), origin=origin) for text in texts)
-    check: Callable[[str], object] = ports.parse if "port" in origin else words.parse_variable
+    check: Callable[[str], object] = ports.parse
+    if "port" not in origin:
+        check = words.parse_pair if origin.endswith("-add") else words.parse_variable
     for one in found:
         read(origin, check, one.value)
     return found

@@ -34,7 +34,7 @@ def get(
 
     if all == bool(names):
         raise MissingValue("give the names of clusters, or --all")
-    fetched = _fetch(None if all else names, context, runtime)
+    fetched = _fetch(wanted(names, is_all=all), context, runtime)
     for config in fetched.found.values():
         show(f"---\n{kubeconfig.dump(config).decode()}".removesuffix("\n"))
     fetched.raise_if_any_is_missing()

@@ -8,10 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import RuntimeFlag
+from k3dasync.spec import DEFAULT_NAME
 
 
 def kubectl(
-    name: str,
+    name: str = DEFAULT_NAME,
     /,
     *arguments: Annotated[
         str, Parameter(name="ARGUMENTS", allow_leading_hyphen=True, help="kubectl's, behind --.")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from k3dasync.commands._clusters import AllFlag, TimeoutFlag, WaitFlag, start_options, wanted
+from k3dasync.commands._clusters import AllFlag, TimeoutFlag, WaitFlag, limit, start_options, wanted
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 
 if TYPE_CHECKING:
@@ -57,21 +57,25 @@ def restart(
 def stop(
     *names: Names,
     all: AllFlag = False,
+    timeout: TimeoutFlag = None,
     events: EventsFlag = None,
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """Stop clusters: all their nodes at once, and nothing is lost."""
-    _down("stop", names, done="stopped", is_all=all, events=events, runtime=runtime)
+    seconds = limit(timeout)
+    _down("stop", names, seconds, is_all=all, events=events, runtime=runtime)
 
 
 def pause(
     *names: Names,
     all: AllFlag = False,
+    timeout: TimeoutFlag = None,
     events: EventsFlag = None,
     runtime: RuntimeFlag = "docker",
 ) -> None:
     """Freeze clusters where they are: they keep their memory and take no CPU."""
-    _down("pause", names, done="paused", is_all=all, events=events, runtime=runtime)
+    seconds = limit(timeout)
+    _down("pause", names, seconds, is_all=all, events=events, runtime=runtime)
 
 
 def _up(
@@ -105,8 +109,8 @@ def _up(
 def _down(
     operation: str,
     names: tuple[str, ...],
+    seconds: float | None,
     *,
-    done: str,
     is_all: bool,
     events: str | None,
     runtime: str,
@@ -116,10 +120,18 @@ def _down(
     from k3dasync.verbosity import inform
 
     clusters = wanted(names, is_all=is_all)
-    halt = stopping.pause if operation == "pause" else stopping.stop_clusters
+    halt, done = stopping.stop_clusters, "stopped"
+    if operation == "pause":
+        halt, done = stopping.pause, "paused"
 
     async def perform(session: "Session") -> "Ends":
-        return await halt(clusters, backend=session.backend, sinks=session.sinks, stop=session.stop)
+        return await halt(
+            clusters,
+            backend=session.backend,
+            seconds=seconds,
+            sinks=session.sinks,
+            stop=session.stop,
+        )
 
     ends = run(perform, runtime=runtime, events=events, shows_progress=True)
     for name in ends.done:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from k3dasync.commands._create_flags import RuntimeFlag
-from k3dasync.spec import DEFAULT_NAME
+from k3dasync.grammar.names import DEFAULT_NAME, check_given
 
 if TYPE_CHECKING:
     from k3dasync.operations.logs import NodeLine, Query
@@ -45,6 +45,7 @@ def logs(
     from k3dasync.operations.logs import read_logs
     from k3dasync.streams import say
 
+    check_given(name)
     output = Output()
     query = _query(tail, since, follow=follow)
     form = Form(name, has_prefix=prefix, has_times=times, has_colors=_has_colors())

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from k3dasync.commands._clusters import TimeoutFlag
+from k3dasync.commands._clusters import TimeoutFlag, limit
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 from k3dasync.commands._node_flags import DEFAULT_FLAGS, NodeFlags, WaitNodesFlag, waits
 from k3dasync.commands._node_rows import node_table
 from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, print_list, structured
 from k3dasync.invalid import ConflictingFlags, MissingValue
-from k3dasync.spec import DEFAULT_TIMEOUT, parse_duration
 
 if TYPE_CHECKING:
     from k3dasync.commands._run import Session
@@ -139,8 +138,7 @@ def start(
     from k3dasync.verbosity import inform
 
     _refuse_no_names(names)
-    seconds = DEFAULT_TIMEOUT if timeout is None else parse_duration(timeout)
-    options = NodeOptions(waits=waits(wait), seconds=seconds)
+    options = NodeOptions(waits=waits(wait), seconds=limit(timeout))
 
     async def perform(session: "Session") -> "Ends":
         return await start_nodes(
@@ -151,17 +149,27 @@ def start(
         inform(f"node {one} started")
 
 
-def stop(*names: NodeNames, events: EventsFlag = None, runtime: RuntimeFlag = "docker") -> None:
+def stop(
+    *names: NodeNames,
+    timeout: TimeoutFlag = None,
+    events: EventsFlag = None,
+    runtime: RuntimeFlag = "docker",
+) -> None:
     """Stop nodes; a server is drained before."""
     from k3dasync.commands._run import run
     from k3dasync.operations.node_run import stop_nodes
     from k3dasync.verbosity import inform
 
     _refuse_no_names(names)
+    seconds = limit(timeout)
 
     async def perform(session: "Session") -> "Ends":
         return await stop_nodes(
-            names, backend=session.backend, sinks=session.sinks, stop=session.stop
+            names,
+            backend=session.backend,
+            seconds=seconds,
+            sinks=session.sinks,
+            stop=session.stop,
         )
 
     ends = run(perform, runtime=runtime, events=events, shows_progress=True)

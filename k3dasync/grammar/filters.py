@@ -9,6 +9,7 @@
 The form with colons is k3d's since version 5, the one with brackets that of versions before.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -97,6 +98,9 @@ _GROUPS = {
     "all": Group.ALL,
 }
 _COUNTED = {Group.SERVERS, Group.AGENTS}
+_NODE = r"k3d-.+|(.+-)?(server|agent)-[0-9]+"
+"""A node's name; without its prefixes only as those of a cluster's first nodes, else each slip of
+the finger in a group's name would be one."""
 _WHAT = "server:INDEX, agent:INDEX (INDEX as in 0, 0,2-3 or *), loadbalancer, all or a node's name"
 
 
@@ -105,7 +109,7 @@ def parse(text: str) -> NodeFilter:
     reader = Text(text, error=InvalidFilter)
     word = reader.need(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", _WHAT)
     group = _GROUPS.get(word)
-    if group is None and not word.startswith("k3d-"):
+    if group is None and not re.fullmatch(_NODE, word):
         reader.at = 0
         reader.fail(_WHAT)
     subset: tuple[Range, ...] = ()
@@ -181,9 +185,18 @@ def _chosen(one: NodeFilter, members: Members) -> Sequence[str]:
         case Group.AGENTS:
             return _numbered(one, members.agents)
         case None:
-            if one.name not in members.all:
-                raise InvalidFilter(one.name, 0, f"one of {', '.join(members.all)}")
-            return (one.name,)
+            return (_called(one, members),)
+
+
+def _called(one: NodeFilter, members: Members) -> str:
+    """Return the node of that name, from which `k3d-` and the cluster's name may be left out."""
+    for found in (
+        [name for name in members.all if name in {one.name, f"k3d-{one.name}"}],
+        [name for name in members.all if name.endswith(f"-{one.name}")],
+    ):
+        if len(found) == 1:
+            return found[0]
+    raise InvalidFilter(one.text or one.name, 0, f"one of {', '.join(members.all)}")
 
 
 def _numbered(one: NodeFilter, names: Sequence[str]) -> list[str]:

@@ -47,6 +47,12 @@ def parse_variable(text: str) -> str:
     return text
 
 
+def parse_pair(text: str) -> str:
+    """Check `KEY=VALUE` and return it. Raises InvalidSyntax if it is none."""
+    Text(text).need(r"[^=\s\0]+=", "KEY=VALUE")
+    return text
+
+
 def parse_label(text: str) -> tuple[str, str]:
     """Read `KEY[=VALUE]`. Raises InvalidSyntax if there is no key."""
     key = Text(text).need(r"[^=\s\0]+", "KEY=VALUE")

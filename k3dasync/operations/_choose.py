@@ -31,6 +31,7 @@ from k3dasync.errors import (
     AddressesUnsupported,
     AddressTaken,
     ClaimLost,
+    PoolExhausted,
     PortTaken,
     SpecError,
     SubnetTaken,
@@ -98,7 +99,7 @@ def choose_network(
 
     So many containers besides the nodes will be *connected* to it.
 
-    Raises SubnetTaken or SpecError if there is no room, or no IPv4.
+    Raises SubnetTaken, PoolExhausted or SpecError if there is no room, or no IPv4.
     """
     name, count = network_name(spec), len(node_names(spec)) + connected
     existing = world.network(name)
@@ -138,12 +139,7 @@ def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) 
         taken = [*world.subnets, *refused.subnets]
         subnet = next(addresses.subnets(spec.name, count, taken), None)
         if subnet is None:
-            words = "no subnet of the pool is free"
-            hint = (
-                "remove unused networks (docker network prune), pass --subnet, or set "
-                "K3DASYNC_SUBNET_POOL to another range"
-            )
-            raise SubnetTaken("create", f"network {network_name(spec)}", words, hint=hint)
+            raise no_subnet_left(network_name(spec))
     layout = addresses.layout(subnet)
     return NetworkChoice(
         name=network_name(spec),
@@ -153,6 +149,15 @@ def _new_network(spec: ClusterSpec, world: World, count: int, refused: Refused) 
         ip_range=layout.ip_range,
         addresses=addresses.node_addresses(subnet, count),
     )
+
+
+def no_subnet_left(name: str) -> PoolExhausted:
+    """Return the error of network *name*, for which nothing of the pool is free."""
+    hint = (
+        "remove unused networks (docker network prune), pass --subnet, or set "
+        "K3DASYNC_SUBNET_POOL to another range"
+    )
+    return PoolExhausted("create", f"network {name}", "no subnet of the pool is free", hint=hint)
 
 
 def refuse_overlap(name: str, subnet: str, world: World) -> None:

@@ -22,7 +22,7 @@ from k3dasync.events import Outputs
 from k3dasync.graph import Graph
 from k3dasync.operations._backward import take_back
 from k3dasync.operations._deadline import deadline_exceeded
-from k3dasync.operations._forward import Forward, StepT, planned
+from k3dasync.operations._forward import Cut, Forward, StepT, planned
 from k3dasync.operations._recover import rollback_command
 from k3dasync.operations._run import Run
 from k3dasync.scheduler import Report
@@ -76,15 +76,20 @@ class OneWay(Generic[StepT]):
         try:
             with anyio.move_on_after(self.seconds) as deadline:
                 report = await forward.walk(keep_going=self.keep_going, beside=self.beside)
-                if self.finish is not None:
-                    self.finish()
+                failure = self._finish()
         except K3dAsyncError as error:
             failure = error
         except BaseException:
             await self._fail(run, forward, Interrupted("stopped"))
             raise
         if failure is None and report is None and deadline.cancelled_caught:
-            failure = deadline_exceeded(self.seconds, forward.cut)
+            # Calls to the engine are not cut, so that the last ones may have ended well, but late.
+            if rest := [task for task in self.graph.ids if task not in forward.ends]:
+                cut = forward.cut or [Cut(task=task) for task in rest]
+                failure = deadline_exceeded(self.seconds, cut)
+            else:
+                report = Report(done=list(self.graph.ids))
+                failure = self._finish()
         if failure is None and report is not None:
             failure = self.judge(report)
         if failure is not None or report is None:
@@ -97,6 +102,14 @@ class OneWay(Generic[StepT]):
             **({"outputs": self.outputs()} if self.outputs else {}),
         )
         return report
+
+    def _finish(self) -> K3dAsyncError | None:
+        try:
+            if self.finish is not None:
+                self.finish()
+        except K3dAsyncError as error:
+            return error
+        return None
 
     async def _fail(self, run: Run, forward: Forward[StepT], error: K3dAsyncError) -> K3dAsyncError:
         """Take back what can be, write the last line, and return the error to be raised."""

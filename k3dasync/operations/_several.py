@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from k3dasync.errors import Interrupted, K3dAsyncError
+from k3dasync.backend import Backend
+from k3dasync.errors import ClusterNotFound, Interrupted, K3dAsyncError
+from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import SeveralFailed
+from k3dasync.operations._existing import existing_clusters
 from k3dasync.operations._run import Stop
+from k3dasync.runtime import EngineFacts, EngineReader
 
 MOST_AT_ONCE = 8
 """Clusters worked on at a time: the engine's own locks allow no more, and each has a lock file."""
@@ -20,6 +24,43 @@ class Ends:
     done: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     failures: dict[str, K3dAsyncError] = field(default_factory=dict)
+
+
+async def each_cluster(
+    names: Sequence[str] | None,
+    perform: Callable[[str, EngineFacts], Awaitable[bool]],
+    *,
+    backend: Backend,
+    stop: Stop | None,
+    undone: str,
+) -> Ends:
+    """Do the same to these clusters, or to all with None, the lock of each held; as `each` does.
+
+    Raises ClusterNotFound before the first if there is one that is not; afterwards the error of
+    the one that failed, or SeveralFailed.
+    """
+    facts = await backend.runtime.facts()
+    wanted = await known_names(names, backend.runtime)
+
+    async def locked(name: str) -> bool:
+        with cluster_lock(name, facts.id):
+            return await perform(name, facts)
+
+    ends = await each(wanted, locked, stop=stop or Stop(), undone=undone)
+    if ends.failures:
+        raise merged(ends.failures)
+    return ends
+
+
+async def known_names(names: Sequence[str] | None, runtime: EngineReader) -> tuple[str, ...]:
+    """Return these names, each once, or all there are; raises ClusterNotFound if one is not."""
+    there = {name: one for name, one in (await existing_clusters(runtime)).items() if one.nodes}
+    if names is None:
+        return tuple(there)
+    absent = [name for name in dict.fromkeys(names) if name not in there]
+    if absent:
+        raise ClusterNotFound(", ".join(absent))
+    return tuple(dict.fromkeys(names))
 
 
 async def each(

@@ -8,7 +8,7 @@ from pathlib import Path
 from k3dasync import journal, k3d_files, kubeconfig
 from k3dasync.events import RunDone
 from k3dasync.journal import PastRun, past_runs, thing_of
-from k3dasync.kubeconfig import KubeconfigError, context_name
+from k3dasync.kubeconfig import KubeconfigError, context_name, private
 from k3dasync.operations._stray import Stray
 from k3dasync.runtime import EngineFacts
 
@@ -94,6 +94,14 @@ def locks(
         if not is_there(kind, name) and _is_old(path, older_than, time.time()):
             why = f"lock of a {kind} that is gone"
             yield Stray(kind="lock", name=str(path), cluster=name, why=why)
+
+
+def sessions(older_than: float) -> Iterator[Stray]:
+    """Yield the kubeconfigs that a killed `shell` or `kubectl` has left, keys in them."""
+    for path in private.abandoned():
+        if _is_old(path, older_than, time.time()):
+            why = "the command that it was for was killed"
+            yield Stray(kind="session", name=str(path), cluster=private.cluster_of(path), why=why)
 
 
 def remove_log(path: Path) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from k3dasync import __version__, addresses
 from k3dasync.cluster import APP, LABEL_EXTERNAL
-from k3dasync.errors import NameTaken, SpecError, SubnetTaken
+from k3dasync.errors import NameTaken, SubnetTaken
 from k3dasync.journal import cluster_lock, place_of
 from k3dasync.life_errors import NotMade
-from k3dasync.operations._choose import refuse_overlap
+from k3dasync.operations._choose import no_subnet_left, refuse_overlap
 from k3dasync.operations._observe import observe
 from k3dasync.runtime import (
     EngineReader,
@@ -60,8 +60,8 @@ async def create_network(asked: Asked, runtime: Runtime) -> str:
     Nodes of clusters in it have fixed addresses.
 
     Raises NameTaken if there is one of that name,
-    SubnetTaken if the subnet that was asked for overlaps with another one, SpecError if none of
-    the pool is free.
+    SubnetTaken if the subnet that was asked for overlaps with another one, PoolExhausted if
+    none of the pool is free.
     """
     # Names of networks are not unique: two calls at once would make two.
     with cluster_lock(place_of("network", asked.name), (await runtime.facts()).id):
@@ -101,10 +101,7 @@ async def _subnet(asked: Asked, runtime: Runtime, refused: Sequence[str]) -> str
     taken = [*world.subnets, *refused]
     subnet = next(addresses.subnets(asked.name, ROOM, taken), None)
     if subnet is None:
-        raise SpecError(
-            "no subnet of the pool is free; remove unused networks, pass --subnet, or set "
-            "K3DASYNC_SUBNET_POOL to another range"
-        )
+        raise no_subnet_left(asked.name)
     return subnet
 
 

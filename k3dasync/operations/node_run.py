@@ -29,7 +29,7 @@ from k3dasync.operations.listing import list_nodes
 from k3dasync.operations.start import etcd_addresses, watch_of
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineFacts, Status
 from k3dasync.scheduler import Report
-from k3dasync.tasks import ClusterTask, wake
+from k3dasync.tasks import ClusterTask, halt, wake
 from k3dasync.tasks.rebalance import Rebalance
 
 _LIVE = frozenset({Status.RUNNING, Status.RESTARTING, Status.PAUSED})
@@ -72,6 +72,7 @@ async def stop_nodes(
     names: Sequence[str],
     *,
     backend: Backend,
+    seconds: float | None = None,
     sinks: Sequence[EventSink] = (),
     stop: Stop | None = None,
 ) -> Ends:
@@ -81,14 +82,15 @@ async def stop_nodes(
     the load balancer sends it nothing new from before on. A stop that has begun is not cut, and a
     server that runs on gets connections as before.
 
-    Raises NodeNotFound before anything is stopped, NotHalted if one still runs.
+    Raises NodeNotFound before anything is stopped; NotHalted if one still runs, DeadlineExceeded
+    if that is so after *seconds* (None: no limit).
     """
     facts = await backend.runtime.facts()
     done: list[str] = []
 
     async def stop_some(cluster: str, chosen: Sequence[ContainerState]) -> bool:
         one = _Some(cluster, [node.name for node in chosen], backend, facts, sinks, done)
-        return await one.stop()
+        return await one.stop(seconds)
 
     return await _by_cluster(names, stop_some, backend, facts, stop, done=done, verb="stopped")
 
@@ -168,7 +170,7 @@ class _Some:
         )
         await self._walk("node-start", graph, members, run_id, seconds=options.seconds, told=told)
 
-    async def stop(self) -> bool:
+    async def stop(self, seconds: float | None) -> bool:
         run_id = new_run_id()
         members = await self._members(run_id)
         details = await inspect_present(self.backend.runtime, self.names)
@@ -181,7 +183,8 @@ class _Some:
         if members is not None and rebalance is not None:
             undo = await readmission(members.cluster, self.names, self.backend.runtime)
             rebalance = replace(rebalance, undo=undo)
-        graph = wake.stops(nodes, is_drained=bool(rest), rebalance=rebalance)
+        grace = halt.grace_within(seconds)
+        graph = wake.stops(nodes, is_drained=bool(rest), grace=grace, rebalance=rebalance)
 
         def judge(report: Report) -> K3dAsyncError | None:
             if not report.failed:
@@ -190,7 +193,7 @@ class _Some:
             why += [f"{id.partition(':')[2]} still runs" for id in report.skipped]
             return NotHalted(self.cluster, why)
 
-        await self._walk("node-stop", graph, members, run_id, judge=judge)
+        await self._walk("node-stop", graph, members, run_id, seconds=seconds, judge=judge)
         return True
 
     async def _members(self, run: str) -> Members | None:

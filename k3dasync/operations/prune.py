@@ -14,6 +14,7 @@ from k3dasync.errors import ClusterBusy, K3dAsyncError, RollbackIncomplete
 from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
+from k3dasync.kubeconfig import private
 from k3dasync.operations import _stray_files
 from k3dasync.operations._age import now_of
 from k3dasync.operations._existing import everything
@@ -31,7 +32,7 @@ USUAL_AGE = 900.0
 """Seconds that a thing must be old unless told otherwise. k3d makes networks and volumes minutes
 before the first node if it has to pull an image, and holds no lock that we could see; our own
 creates end after that time."""
-_FILES = frozenset({"log", "lock"})
+_FILES = frozenset({"log", "lock", "session"})
 _EXPIRED = "cluster"
 
 
@@ -171,6 +172,7 @@ def _in_files(wanted: Wanted, stock: Stock, facts: EngineFacts) -> Iterator[Stra
     yield from _stray_files.folders(names, facts, wanted.age, stock.now)
     yield from _stray_files.logs(is_there, facts, wanted.older_than)
     yield from _stray_files.locks(is_there, facts, wanted.age)
+    yield from _stray_files.sessions(wanted.age)
 
 
 def _grouped(found: Iterable[Stray]) -> dict[str, list[Stray]]:
@@ -256,11 +258,14 @@ def _what(stray: Stray) -> str:
 
 
 def _remove_files(found: Iterable[Stray]) -> Iterator[Stray]:
-    """Remove logs, and locks that nobody holds; yield those that are gone."""
+    """Remove logs, and what nobody holds any more; yield those that are gone."""
     for one in found:
         if one.kind == "log":
             _stray_files.remove_log(Path(one.name))
             yield one
+        elif one.kind == "session":
+            if private.forget(Path(one.name)):
+                yield one
         elif journal.remove_lock(Path(one.name)):
             yield one
 

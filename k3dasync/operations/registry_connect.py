@@ -21,8 +21,8 @@ from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recall import recall
 from k3dasync.operations._registry_look import as_registries, find_registries
 from k3dasync.operations._run import Run, Stop, new_run_id
-from k3dasync.operations._several import each, merged
-from k3dasync.operations.start import known_names, watch_of
+from k3dasync.operations._several import each, known_names, merged
+from k3dasync.operations.start import watch_of
 from k3dasync.runtime import (
     ContainerDetail,
     ContainerState,

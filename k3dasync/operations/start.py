@@ -7,19 +7,18 @@ from functools import partial
 
 from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_CLUSTER, Cluster, k3s_version
-from k3dasync.errors import ClusterNotFound, EngineError
+from k3dasync.errors import EngineError
 from k3dasync.events import EventSink, Outputs
 from k3dasync.gather import gather
-from k3dasync.journal import cluster_lock
 from k3dasync.operations._acting import acting, context_of
 from k3dasync.operations._balancer_values import balancer_values
-from k3dasync.operations._existing import existing_cluster, existing_clusters
+from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recall import is_ours, recall
 from k3dasync.operations._recover import CHANGES, recover
 from k3dasync.operations._run import Run, Stop, new_run_id
-from k3dasync.operations._several import each, merged
+from k3dasync.operations._several import each_cluster
 from k3dasync.runtime import ContainerDetail, EngineFacts, EngineReader, Status
 from k3dasync.spec import WaitLevel
 from k3dasync.tasks import again
@@ -55,29 +54,13 @@ async def start(
     Raises ClusterNotFound before anything is started; TaskFailed or DeadlineExceeded after all
     others were, SeveralFailed if it is more than one.
     """
-    facts = await backend.runtime.facts()
-    wanted = await known_names(names, backend.runtime)
 
-    async def start_one(name: str) -> bool:
-        with cluster_lock(name, facts.id):
-            await start_locked(name, options, backend=backend, facts=facts, sinks=sinks)
+    async def start_one(name: str, facts: EngineFacts) -> bool:
+        await start_locked(name, options, backend=backend, facts=facts, sinks=sinks)
         return True
 
-    ends = await each(wanted, start_one, stop=stop or Stop(), undone="not started")
-    if ends.failures:
-        raise merged(ends.failures)
+    ends = await each_cluster(names, start_one, backend=backend, stop=stop, undone="not started")
     return tuple(ends.done)
-
-
-async def known_names(names: Sequence[str] | None, runtime: EngineReader) -> tuple[str, ...]:
-    """Return these names, each once, or all there are; raises ClusterNotFound if one is not."""
-    there = {name: one for name, one in (await existing_clusters(runtime)).items() if one.nodes}
-    if names is None:
-        return tuple(there)
-    absent = [name for name in names if name not in there]
-    if absent:
-        raise ClusterNotFound(", ".join(absent))
-    return tuple(dict.fromkeys(names))
 
 
 async def start_locked(

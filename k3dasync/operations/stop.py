@@ -1,13 +1,14 @@
 """Stopping and pausing clusters: all their nodes at once, several clusters at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
 
 from k3dasync.backend import Backend
-from k3dasync.cluster import LABEL_ROLE, Node, Role
+from k3dasync.cluster import LABEL_ROLE, Role
 from k3dasync.errors import K3dAsyncError
 from k3dasync.events import EventSink
-from k3dasync.graph import Graph
-from k3dasync.journal import cluster_lock
 from k3dasync.life_errors import NotHalted
 from k3dasync.operations._existing import existing_cluster
 from k3dasync.operations._inspect import inspect_present
@@ -15,8 +16,8 @@ from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recall import recall
 from k3dasync.operations._recover import CHANGES, recover
 from k3dasync.operations._run import Run, Stop, new_run_id
-from k3dasync.operations._several import Ends, each, merged
-from k3dasync.operations.start import StartOptions, known_names, start_locked
+from k3dasync.operations._several import Ends, each_cluster
+from k3dasync.operations.start import StartOptions, start_locked
 from k3dasync.runtime import ContainerDetail, EngineFacts, Status
 from k3dasync.scheduler import Report
 from k3dasync.spec import WaitLevel
@@ -30,6 +31,7 @@ async def stop_clusters(
     names: Sequence[str] | None,
     *,
     backend: Backend,
+    seconds: float | None = None,
     sinks: Sequence[EventSink] = (),
     stop: Stop | None = None,
 ) -> Ends:
@@ -38,15 +40,17 @@ async def stop_clusters(
     Nothing is drained: with a whole cluster there is nowhere to drain to. A registry that other
     networks use too runs on, and a warning says so.
 
-    Raises ClusterNotFound before anything is stopped, NotHalted if a node still runs.
+    Raises ClusterNotFound before anything is stopped; NotHalted if a node still runs,
+    DeadlineExceeded if that is so after *seconds* (None: no limit).
     """
-    return await _halt("stop", names, backend=backend, sinks=sinks, stop=stop)
+    return await _halt("stop", names, backend=backend, seconds=seconds, sinks=sinks, stop=stop)
 
 
 async def pause(
     names: Sequence[str] | None,
     *,
     backend: Backend,
+    seconds: float | None = None,
     sinks: Sequence[EventSink] = (),
     stop: Stop | None = None,
 ) -> Ends:
@@ -54,7 +58,7 @@ async def pause(
 
     Raises as `stop_clusters` does.
     """
-    return await _halt("pause", names, backend=backend, sinks=sinks, stop=stop)
+    return await _halt("pause", names, backend=backend, seconds=seconds, sinks=sinks, stop=stop)
 
 
 async def restart(
@@ -67,20 +71,22 @@ async def restart(
 ) -> tuple[str, ...]:
     """Stop and start these clusters, or all with None, and return their names when they are ready.
 
-    Raises what a stop and a start raise.
+    The seconds of the options are for both. Raises what a stop and a start raise.
     """
-    facts = await backend.runtime.facts()
-    wanted = await known_names(names, backend.runtime)
 
-    async def restart_one(name: str) -> bool:
-        with cluster_lock(name, facts.id):
-            await _halt_locked("stop", name, backend=backend, facts=facts, sinks=sinks)
-            await start_locked(name, options, backend=backend, facts=facts, sinks=sinks)
+    async def restart_one(name: str, facts: EngineFacts) -> bool:
+        began, rest = anyio.current_time(), options
+        await _halt_locked(
+            "stop", name, backend=backend, facts=facts, seconds=options.seconds, sinks=sinks
+        )
+        if options.seconds is not None:
+            left = options.seconds - (anyio.current_time() - began)
+            rest = replace(options, seconds=max(left, 0.0))
+        await start_locked(name, rest, backend=backend, facts=facts, sinks=sinks)
         return True
 
-    ends = await each(wanted, restart_one, stop=stop or Stop(), undone="not restarted")
-    if ends.failures:
-        raise merged(ends.failures)
+    undone = "not restarted"
+    ends = await each_cluster(names, restart_one, backend=backend, stop=stop, undone=undone)
     return tuple(ends.done)
 
 
@@ -89,21 +95,17 @@ async def _halt(
     names: Sequence[str] | None,
     *,
     backend: Backend,
+    seconds: float | None,
     sinks: Sequence[EventSink],
     stop: Stop | None,
 ) -> Ends:
-    facts = await backend.runtime.facts()
-    wanted = await known_names(names, backend.runtime)
-
-    async def halt_one(name: str) -> bool:
-        with cluster_lock(name, facts.id):
-            return await _halt_locked(operation, name, backend=backend, facts=facts, sinks=sinks)
+    async def halt_one(name: str, facts: EngineFacts) -> bool:
+        return await _halt_locked(
+            operation, name, backend=backend, facts=facts, seconds=seconds, sinks=sinks
+        )
 
     undone = "not stopped" if operation == "stop" else "not paused"
-    ends = await each(wanted, halt_one, stop=stop or Stop(), undone=undone)
-    if ends.failures:
-        raise merged(ends.failures)
-    return ends
+    return await each_cluster(names, halt_one, backend=backend, stop=stop, undone=undone)
 
 
 async def _halt_locked(
@@ -112,6 +114,7 @@ async def _halt_locked(
     *,
     backend: Backend,
     facts: EngineFacts,
+    seconds: float | None,
     sinks: Sequence[EventSink],
 ) -> bool:
     """Stop or pause one cluster whose lock is held; say whether anything of it ran."""
@@ -124,7 +127,11 @@ async def _halt_locked(
         node for node in cluster.nodes if not _is_shared(details[node.name], cluster.network_name)
     ]
     kept = [node.name for node in cluster.nodes if node not in nodes]
-    graph = _GRAPHS[operation]([node for node in nodes if _runs(operation, details[node.name])])
+    live = [node for node in nodes if _runs(operation, details[node.name])]
+    if operation == "pause":
+        graph = halt.pauses(live)
+    else:
+        graph = halt.stops(live, is_drained=False, grace=halt.grace_within(seconds))
     if not graph.ids:
         return False
     run = Run(
@@ -150,6 +157,7 @@ async def _halt_locked(
         await OneWay(
             graph=graph,
             act=act,
+            seconds=seconds,
             keep_going=True,
             judge=judge,
             left=lambda task: task.left,
@@ -158,16 +166,6 @@ async def _halt_locked(
     finally:
         run.close()
     return True
-
-
-def _stops(nodes: Iterable[Node]) -> Graph[halt.Halt]:
-    return halt.stops(nodes, is_drained=False)
-
-
-_GRAPHS: dict[str, Callable[[Iterable[Node]], Graph[halt.Halt]]] = {
-    "stop": _stops,
-    "pause": halt.pauses,
-}
 
 
 def _runs(operation: str, found: ContainerDetail) -> bool:

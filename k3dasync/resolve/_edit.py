@@ -1,7 +1,7 @@
 """Ports of a cluster that is there, added and deleted: what its load balancer has then. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from k3dasync.cluster import API_PORT, ProxiedPort
 from k3dasync.errors import InvalidPort
@@ -12,6 +12,7 @@ from k3dasync.grammar.ports import Publication
 from k3dasync.resolve._publish import publish, reached
 from k3dasync.runtime import ANY_ADDRESS, PortBinding
 
+_Compare = Callable[[Publication, PortBinding], bool]
 _DIRECT = "no :direct: what a node publishes itself is fixed when it is made"
 
 
@@ -62,7 +63,7 @@ class PortEdit:
         """
         for one in asked:
             before, mapping = self._now(), ports.parse(one.value)
-            for suffix, names in reached(one, self.standing.members):
+            for suffix, names in reached(self._by_a_way(one, _is_meant), self.standing.members):
                 for each in mapping.publications():
                     if suffix is Suffix.PROXY:
                         self._delete(one, each, frozenset(names))
@@ -70,6 +71,19 @@ class PortEdit:
                         self._refuse_direct(one, each, names)
             if before == self._now():
                 self.unchanged.append(f"{_text(one)} is not published")
+
+    def _by_a_way(self, one: Filtered, is_there: _Compare) -> Filtered:
+        """Return a mapping whose filters without a suffix mean the load balancer.
+
+        A node's name alone means the node itself where that publishes the port; else it cannot.
+        """
+        each = tuple(ports.parse(one.value).publications())
+        for suffix, names in reached(one, self.standing.members):
+            own = [other for name in names for other in self.standing.others.get(name, ())]
+            if suffix is Suffix.DIRECT and any(is_there(a, b) for a in each for b in own):
+                return one
+        filters = (replace(one, suffix=one.suffix or Suffix.PROXY) for one in one.filters)
+        return replace(one, filters=tuple(filters))
 
     def _now(self) -> tuple[list[PortBinding], dict[str, tuple[str, ...]]]:
         return list(self.bindings), dict(self.targets)
@@ -118,7 +132,8 @@ class PortEdit:
         be published by a node itself; InvalidFilter and InvalidPort as `publish` does.
         """
         for one in asked:
-            before, published = self._now(), publish([one], self.standing.members)
+            meant = self._by_a_way(one, _is_published)
+            before, published = self._now(), publish([meant], self.standing.members)
             for name, binding in published.bindings:
                 self._bind(one, name, binding)
             for port in published.ports:
@@ -163,6 +178,11 @@ def _is_meant(each: Publication, binding: PortBinding) -> bool:
     ):
         return False
     return not each.host_ip or _address(each.host_ip) == _address(binding.host_ip)
+
+
+def _is_published(each: Publication, binding: PortBinding) -> bool:
+    """Say whether a mapping to be added is there already."""
+    return _is_meant(each, binding) and (each.host is None) == (not binding.host_port)
 
 
 def _is_same(one: PortBinding, other: PortBinding) -> bool:

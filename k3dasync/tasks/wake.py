@@ -125,11 +125,16 @@ def steps(node: str) -> tuple[TaskId, TaskId]:
 
 
 def stops(
-    nodes: Sequence[Node], *, is_drained: bool, rebalance: Rebalance | None
+    nodes: Sequence[Node],
+    *,
+    is_drained: bool,
+    grace: int | None = None,
+    rebalance: Rebalance | None,
 ) -> Graph[ClusterTask]:
     """Return what stops these nodes, after the load balancer has been told, if it is."""
     needs = frozenset({rebalance.id} if rebalance else ())
     stopping = (
-        StopNode(stop=halt.Stop(node=node, is_drained=is_drained, needs=needs)) for node in nodes
+        StopNode(stop=halt.Stop(node=node, is_drained=is_drained, grace=grace, needs=needs))
+        for node in nodes
     )
     return Graph(chain([rebalance] if rebalance else [], stopping))

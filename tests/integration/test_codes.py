@@ -158,7 +158,7 @@ def test_a_subnet_that_is_taken(cli: Cli, own_name: str, api: DockerApi) -> None
     assert 0 == first.code, first.err
     try:
         created = cli.create(f"{own_name}x", "--subnet", "10.219.41.0/25")
-        assert "[NET_POOL_EXHAUSTED]" in created.error
+        assert "[SUBNET_IN_USE]" in created.error
     finally:
         assert 0 == cli("delete", own_name).code
 

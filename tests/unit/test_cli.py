@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from k3dasync import __version__
-from k3dasync.cli import main, with_wait_level
+from k3dasync.cli import main
+from k3dasync.forewords import with_name, with_wait_level
 from k3dasync.images import K3S_VERSION
 
 
@@ -56,6 +57,45 @@ def test_both_spellings_are_one_command(
 def test_wait_alone_does_not_eat_the_name(given: list[str], expected: list[str]) -> None:
     """Its value stands only after an equals sign."""
     assert expected == with_wait_level(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["kubectl", "--", "get"], ["kubectl", "k3s-default", "--", "get"]),
+        (["shell", "--runtime", "r", "--"], ["shell", "--runtime", "r", "k3s-default", "--"]),
+        (["shell", "--runtime=r", "dev", "--", "a"], ["shell", "--runtime=r", "dev", "--", "a"]),
+        (["kubectl", "dev", "get"], ["kubectl", "dev", "get"]),
+        (["kubectl"], ["kubectl"]),
+        (["stop", "--", "a"], ["stop", "--", "a"]),
+    ],
+)
+def test_what_stands_behind_dashes_is_no_name(given: list[str], expected: list[str]) -> None:
+    """Without one before them, the usual cluster is meant."""
+    assert expected == with_name(given)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["start", ""],
+        ["stop", ""],
+        ["restart", "a", ""],
+        ["pause", ""],
+        ["resume", ""],
+        ["delete", ""],
+        ["edit", "", "--port-add", "1"],
+        ["kubectl", "", "--", "get"],
+        ["shell", ""],
+        ["kubeconfig", "get", ""],
+        ["scale", "", "--agents", "1"],
+        ["logs", ""],
+    ],
+)
+def test_an_empty_name_is_told(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Before any engine is asked: it is a script's variable that is not set."""
+    assert 2 == main([*words, "--runtime", "nosuch"])
+    assert "the cluster name is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

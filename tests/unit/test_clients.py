@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from k3dasync.backend import Backend
 from k3dasync.cli import main
 from k3dasync.fake import FakeRuntime, Latency, backend_of
 from k3dasync.kubeconfig import load
+from k3dasync.kubeconfig.private import abandoned, forget, private_file
 from k3dasync.operations.create import create
 from k3dasync.operations.stop import pause, stop_clusters
 from k3dasync.spec import ClusterSpec
@@ -67,17 +67,27 @@ def test_kubectl_has_its_arguments_and_a_private_file(
 
 
 def test_files_of_the_killed_are_removed_by_the_next(programs: Path, tmp_path: Path) -> None:
-    """Theirs, and nobody else's."""
+    """Theirs, and nobody else's: what is in use is locked."""
     script(programs / "kubectl", "true")
-    with subprocess.Popen(["/bin/true"]) as dead:
-        pass
     folder = tmp_path / "run" / "k3dasync"
     folder.mkdir()
-    for name in (f"{dead.pid}-dev-x.yaml", f"{os.getppid()}-dev-x.yaml", "notes.yaml"):
+    for name in ("k3d-dev-x.yaml", "notes.yaml"):
         (folder / name).touch()
+    with private_file("dev", b"mine") as used:
+        assert ["k3d-dev-x.yaml"] == [one.name for one in abandoned()]
+        assert not forget(used)
+        assert 0 == main(["kubectl", "dev", *RUNTIME, "--", "version"])
+        assert {used.name, "notes.yaml"} == {one.name for one in folder.iterdir()}
+    assert ["notes.yaml"] == [one.name for one in folder.iterdir()]
 
-    assert 0 == main(["kubectl", "dev", *RUNTIME, "--", "version"])
-    assert {f"{os.getppid()}-dev-x.yaml", "notes.yaml"} == {one.name for one in folder.iterdir()}
+
+@pytest.mark.parametrize("command", ["kubectl", "shell"])
+def test_without_a_name_the_usual_cluster_is_meant(
+    programs: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What stands behind the dashes is no name."""
+    assert 1 == main([command, *RUNTIME, "--", "get", "nodes"])
+    assert "no nodes found for given cluster k3s-default" in capfd.readouterr().err
 
 
 def test_arguments_without_dashes_in_front(

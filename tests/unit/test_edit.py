@@ -489,6 +489,11 @@ def test_listening_sockets_are_read_from_proc() -> None:
         (("edit", "dev", "--port-add", "8080:x"), "--port-add '8080:x': expected a port"),
         (("cluster", "edit", "dev", "--port-delete", "80@nobody"), "--port-delete '80@nobody'"),
         (("cluster", "update", "dev", "--env-add", "=1"), "--env-add '=1': expected KEY=VALUE"),
+        (("edit", "dev", "--env-add", "NOEQ"), "--env-add 'NOEQ': expected KEY=VALUE"),
+        (
+            ("edit", "dev", "--runtime-label-add", "x"),
+            "--runtime-label-add 'x': expected KEY=VALUE",
+        ),
         (("node", "edit", "x", "--port-add", ""), "--port-add ''"),
         (("edit", "Bad_Name", "--port-add", "8080:80"), "cluster name"),
     ],

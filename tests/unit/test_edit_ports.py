@@ -60,6 +60,10 @@ EVERY = "server-0 server-1 agent-0"
         ("8080:80@loadbalancer", ["8080:80/tcp"], {"80.tcp": EVERY}),
         ("8080:80@k3d-dev-serverlb", ["8080:80/tcp"], {"80.tcp": EVERY}),
         ("8080:80@server:0", ["8080:80/tcp"], {"80.tcp": "server-0"}),
+        ("8080:80@k3d-dev-agent-0", ["8080:80/tcp"], {"80.tcp": "agent-0"}),
+        ("8080:80@dev-server-1", ["8080:80/tcp"], {"80.tcp": "server-1"}),
+        ("8080:80@agent-0", ["8080:80/tcp"], {"80.tcp": "agent-0"}),
+        ("8080:80@servers[1]", ["8080:80/tcp"], {"80.tcp": "server-1"}),
         ("8080:80@server:1:proxy", ["8080:80/tcp"], {"80.tcp": "server-1"}),
         ("127.0.0.1:53:53/udp@agent:*", ["127.0.0.1:53:53/udp"], {"53.udp": "agent-0"}),
         ("80@server:0", ["any:80/tcp"], {"80.tcp": "server-0"}),
@@ -172,6 +176,17 @@ def test_what_nodes_publish_themselves_stays() -> None:
         text = "9090:90" if act == edit.delete else "9091:90"
         with pytest.raises(InvalidPort, match="fixed when it is made"):
             act([filtered.parse(f"{text}@server:0:direct")])
+
+
+def test_a_nodes_name_means_what_it_publishes_itself() -> None:
+    """Where it does; then there is no other way for that port."""
+    edit = edit_of(direct=bound(9090, "90/tcp"))
+    edit.add([filtered.parse("9090:90@server-0")])
+    assert ["9090:90@server-0 is published already"] == edit.unchanged
+    with pytest.raises(InvalidPort, match="fixed when it is made"):
+        edit.delete([filtered.parse("90@k3d-dev-server-0")])
+    with pytest.raises(InvalidFilter, match="expected one of k3d-dev-server-0, "):
+        edit.add([filtered.parse("8080:80@server-7")])
 
 
 def test_more_nodes_for_a_port_that_is_forwarded() -> None:

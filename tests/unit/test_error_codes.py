@@ -34,6 +34,7 @@ from k3dasync.errors import (
     NodeGone,
     NotFound,
     OutputError,
+    PoolExhausted,
     PortTaken,
     RegistryUnusable,
     RollbackIncomplete,
@@ -101,7 +102,16 @@ WRITTEN: dict[str, tuple[str, ...]] = {
 }
 """What brings it about without any fault; INVALID_SETTING by a variable."""
 
-OF_ENGINE = (EngineError, NotFound, Conflict, ImageUnavailable, ClaimLost, SubnetTaken, PortTaken)
+OF_ENGINE = (
+    EngineError,
+    NotFound,
+    Conflict,
+    ImageUnavailable,
+    ClaimLost,
+    SubnetTaken,
+    PoolExhausted,
+    PortTaken,
+)
 RAISED: tuple[K3dAsyncError, ...] = (
     *(kind("do", "it", "no") for kind in (*OF_ENGINE, AddressTaken, AddressesUnsupported)),
     K3dAsyncError("no"),

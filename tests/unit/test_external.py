@@ -85,10 +85,13 @@ async def test_a_network_is_made_once() -> None:
         assert "10.99.0.0/24" == await external.create_network(asked, runtime)
         with pytest.raises(NameTaken, match="create --network shared"):
             await external.create_network(asked, runtime)
-        with pytest.raises(SubnetTaken, match=r"overlaps with 10\.99.0\.0/24 of network shared"):
+        with pytest.raises(
+            SubnetTaken, match=r"overlaps with 10\.99.0\.0/24 of network shared"
+        ) as caught:
             await external.create_network(
                 Asked(name="other", labels={}, subnet="10.99.0.0/25"), runtime
             )
+        assert "SUBNET_IN_USE" == caught.value.code
         runtime.add_foreign_network("theirs")
         with pytest.raises(NotMade, match="docker network rm theirs"):
             await external.delete_network("theirs", runtime)

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,43 @@ def test_one_cluster_one_lock_per_engine() -> None:
             pass
     with cluster_lock("c", "engine-1"):
         pass
+
+
+def test_a_lock_goes_with_the_last_who_holds_it() -> None:
+    """Also one that is shared, and after an error: names of what never was leave no file."""
+    folder = state_dir() / "locks"
+    with suppress(JournalError), cluster_lock("c", "engine"):
+        assert 1 == len(list(folder.iterdir()))
+        raise JournalError("no")
+    assert [] == list(folder.iterdir())
+    with cluster_lock("c", "engine", is_shared=True):
+        with cluster_lock("c", "engine", is_shared=True):
+            pass
+        assert 1 == len(list(folder.iterdir()))
+        with pytest.raises(ClusterBusy), cluster_lock("c", "engine"):
+            pass
+    assert [] == list(folder.iterdir())
+
+
+def test_locks_that_come_and_go_let_one_in_at_a_time(tmp_path: Path) -> None:
+    """Many at once, each of which removes the file: there is never a second holder."""
+    path, inside, most = tmp_path / "lock", [0], [0]
+
+    def work() -> None:
+        for _ in range(200):
+            with lock_file(path, wait=True, goes=True):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                os.sched_yield()
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (1, 0) == (most[0], inside[0])
+    assert not path.exists()
 
 
 def test_runs_come_oldest_first() -> None:

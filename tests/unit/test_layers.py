@@ -76,7 +76,7 @@ LAYERS: list[set[str]] = [
     {"operations"},
     {"completion"},
     {"commands"},
-    {"usage"},
+    {"usage", "forewords"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,5 +1,7 @@
 """Start, stop, restart, pause and resume on the fake engine."""
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
 
@@ -14,6 +16,7 @@ from k3dasync.errors import (
     TaskFailed,
 )
 from k3dasync.fake import (
+    Delay,
     Fail,
     FakeRuntime,
     Fault,
@@ -35,6 +38,7 @@ from k3dasync.operations.stop import pause, restart, stop_clusters
 from k3dasync.resolve import NodeSpec
 from k3dasync.runtime import File, Status
 from k3dasync.spec import ClusterSpec, WaitLevel
+from k3dasync.tasks.halt import grace_within
 from tests.laws import Keeper, assert_laws
 from tests.support import virtual_time
 
@@ -222,6 +226,61 @@ async def test_a_deadline_ends_a_start_and_leaves_everything_as_it_is() -> None:
         failed = keeper.events[-1]
         assert isinstance(failed, events.RunFailed)
         assert not failed.rolled_back
+
+
+@virtual_time
+@pytest.mark.parametrize(("verb", "halt"), [("stop", stop_clusters), ("pause", pause)])
+async def test_a_deadline_of_a_stop_names_what_still_runs(
+    verb: str, halt: Callable[..., Awaitable[object]]
+) -> None:
+    """Exit code 124; what was stopped in time stays so, and the log says what was not."""
+    keeper = Keeper()
+    hanging = Fault(trouble=Hang(), verb=f"{verb}_container", name="k3d-dev-agent-1")
+    async with runtime_of(hanging) as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        with pytest.raises(
+            DeadlineExceeded, match=rf"after 20 s.*{verb}:k3d-dev-agent-1"
+        ) as caught:
+            await halt(["dev"], backend=backend, seconds=20, sinks=(keeper,))
+        assert 124 == caught.value.exit_code
+        assert_laws(keeper.events)
+        last = keeper.events[-1]
+        assert isinstance(last, events.RunFailed)
+        assert ("k3d-dev-agent-1 still runs",) == last.left
+        assert Status.RUNNING is (await runtime.inspect_container("k3d-dev-agent-1")).state.status
+
+
+@virtual_time
+async def test_a_restart_has_one_deadline() -> None:
+    """What the stop has taken is not there for the start any more."""
+    slow = Fault(trouble=Delay(30), verb="stop_container", name="k3d-dev-agent-1")
+    async with FakeRuntime(faults=Faults((slow,))) as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        began = anyio.current_time()
+        with pytest.raises(DeadlineExceeded, match="supervisor:"):
+            await restart(["dev"], StartOptions(seconds=40), backend=backend)
+        assert pytest.approx(40, abs=2) == anyio.current_time() - began
+
+
+@virtual_time
+async def test_a_stop_that_is_through_when_time_is_up_is_one() -> None:
+    """A call to the engine is not cut: what has ended is not said to be missing."""
+    late = Fault(trouble=Delay(3), verb="stop_container", name="k3d-dev-agent-1")
+    async with runtime_of(late) as runtime:
+        backend = backend_of(runtime)
+        await create(SPEC, backend=backend)
+        assert ["dev"] == (await stop_clusters(["dev"], backend=backend, seconds=2)).done
+        assert {Status.EXITED} == await states(runtime)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "grace"), [(None, None), (11, None), (10.5, 9), (5, 4), (1, 0), (0.2, 0)]
+)
+def test_the_engines_grace_fits_into_the_time(seconds: float | None, grace: int | None) -> None:
+    """Who has less time than the engine's ten seconds has nodes killed in time."""
+    assert grace == grace_within(seconds)
 
 
 @virtual_time

@@ -14,7 +14,16 @@ from k3dasync.backend import Backend
 from k3dasync.errors import EngineError, RollbackIncomplete
 from k3dasync.fake import Fail, FakeRuntime, Fault, Faults, Latency, backend_of
 from k3dasync.grammar.registries import parse_reference
-from k3dasync.journal import cluster_lock, lock_files, past_runs, place_of, places, remove_lock
+from k3dasync.journal import (
+    _lock_path,
+    cluster_lock,
+    lock_files,
+    past_runs,
+    place_of,
+    places,
+    remove_lock,
+)
+from k3dasync.kubeconfig.private import abandoned, private_file
 from k3dasync.operations import external, registry_create
 from k3dasync.operations._age import expiry
 from k3dasync.operations.create import create
@@ -254,6 +263,7 @@ async def test_logs_and_locks_of_what_is_gone() -> None:
         await create(ClusterSpec(name="up"), backend=backend)
         await delete(["dev"], backend=backend)
         assert "log" not in {one.kind for one in await find(Wanted(), runtime)}
+        left_by_the_killed(_lock_path("dev", "FAKE"), _lock_path("up", "FAKE"))
         found = await find(ALL, runtime)
         assert {"dev"} == {one.cluster for one in found}
         assert {"log", "lock"} == {one.kind for one in found}
@@ -264,14 +274,32 @@ async def test_logs_and_locks_of_what_is_gone() -> None:
         assert ["up"] == [place for _, place in lock_files("FAKE")]
 
 
+async def test_kubeconfigs_that_a_killed_shell_has_left() -> None:
+    """As old as was said; one in use is not stray."""
+    async with runtime_of() as runtime:
+        with private_file("up", b"") as used:
+            left = used.with_name("k3d-a-b-x.yaml")
+            left_by_the_killed(left)
+            assert "session" not in {one.kind for one in await find(Wanted(), runtime)}
+            found = await find(ALL, runtime)
+            assert [("session", "a-b")] == [(one.kind, one.cluster) for one in found]
+            await remove(found, ALL, backend=backend_of(runtime))
+        assert [] == abandoned()
+
+
+def left_by_the_killed(*paths: Path) -> None:
+    for path in paths:
+        path.touch()
+
+
 def test_a_lock_that_was_removed_is_nobodys(own_directories: Path) -> None:
     """Whoever waits for it then holds the next one; one that is held stays."""
     with cluster_lock(place_of("registry", "r"), "FAKE"):
         ((path, _),) = lock_files("FAKE")
         assert not remove_lock(path)
+        descriptor = os.open(path, os.O_RDONLY)
         assert path.exists()
-    descriptor = os.open(path, os.O_RDONLY)
-    assert remove_lock(path)
+    assert not path.exists()
     os.close(descriptor)
     with cluster_lock(place_of("registry", "r"), "FAKE"):
         assert path.exists()
