@@ -555,13 +555,83 @@ async def test_agents_of_a_cluster_elsewhere() -> None:
         assert ["far", url] == [one.name for one in await list_clusters(runtime)]
         await stop_clusters(None, backend=backend)
         assert (url, "far") == tuple(reversed(await start(None, StartOptions(), backend=backend)))
+        await stop_nodes(["near-0"], backend=backend)
+        again = Keeper()
+        await start_nodes(["near-0"], NodeOptions(seconds=60), backend=backend, sinks=(again,))
+        assert ["start", "ready"] == [
+            one.task.partition(":")[0] for one in again.events if isinstance(one, events.TaskDone)
+        ]
+        assert [] == [one for one in again.events if isinstance(one, events.Warned)]
         keeper = Keeper()
         await delete_nodes(["near-0"], backend=backend, sinks=(keeper,))
         told = [one.text for one in keeper.events if isinstance(one, events.Warned)]
         assert [f"the cluster at {url} is not told; there: kubectl delete node k3d-near-0"] == told
-        done = await delete(None, backend=backend)
+        keeper = Keeper()
+        done = await delete(None, backend=backend, sinks=(keeper,))
+        told = [one.text for one in keeper.events if isinstance(one, events.Warned)]
+        assert [f"the cluster at {url} is not told; there: kubectl delete node k3d-near-1"] == told
         assert ("far", url) == done.deleted
         assert [] == list(await runtime.containers())
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("host", "token", "code"),
+    [
+        ("k3d-far-server-0", "wrong", "TOKEN_MISMATCH"),
+        ("k3d-far-server-0", "sesame", "NODE_PASSWORD_REJECTED"),
+        ("k3d-nosuch-server-0", "sesame", "API_UNREACHABLE"),
+    ],
+)
+async def test_an_agent_that_cannot_join_a_cluster_elsewhere_says_why(
+    host: str, token: str, code: str
+) -> None:
+    """Within seconds, and with its own words; it is gone again."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="far", token="sesame"), backend=backend)
+        store_of(runtime, "k3d-far-server-0").passwords["k3d-near-0"] = "another"
+        wanted = NodeSpec(token=token, networks=("k3d-far",))
+        began, url = anyio.current_time(), f"https://{host}:6443"
+        with pytest.raises(TaskFailed, match="its last words") as caught:
+            await create_elsewhere(url, ["k3d-near-0"], wanted, WITHIN, backend=backend)
+
+        assert code == caught.value.code
+        assert caught.value.hint
+        assert anyio.current_time() - began < 40
+        assert "k3d-near-0" not in [one.name for one in await runtime.containers()]
+
+
+@virtual_time
+async def test_a_stop_that_ends_the_quorum_says_so() -> None:
+    """Before it is done, with the way back; nothing is said of one that etcd can do without."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        keeper = Keeper()
+        await stop_nodes(["dev-server-1"], backend=backend, sinks=(keeper,))
+        assert [] == [one for one in keeper.events if isinstance(one, events.Warned)]
+        await stop_nodes(["dev-server-2"], backend=backend, sinks=(keeper,))
+        [told] = [one.text for one in keeper.events if isinstance(one, events.Warned)]
+        assert told.startswith("without k3d-dev-server-2 etcd has no quorum, 1 of 3 servers")
+        assert told.endswith("k3dasync node start k3d-dev-server-2")
+        await start_nodes(["dev-server-2"], NodeOptions(seconds=200), backend=backend)
+        await start_nodes(["dev-server-1"], NodeOptions(seconds=200), backend=backend)
+        assert all(node.is_ready for node in store_of(runtime).nodes.values())
+        assert "backup" not in await config(runtime)
+
+
+async def test_a_name_that_is_repeated_counts_once() -> None:
+    """With and without `k3d-`."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        names = ["dev-agent-0", "dev-agent-0", "k3d-dev-agent-0"]
+        assert ["k3d-dev-agent-0"] == (await stop_nodes(names, backend=backend)).done
+        started = await start_nodes(names, NodeOptions(seconds=60), backend=backend)
+        assert ["k3d-dev-agent-0"] == started.done
+        done = await delete_nodes([*names, "nosuch", "nosuch"], backend=backend)
+        assert (("k3d-dev-agent-0",), ("nosuch",)) == (done.deleted, done.absent)
 
 
 @pytest.mark.parametrize(
@@ -714,6 +784,9 @@ async def test_servers_share_a_datastore_outside() -> None:
         (["delete", "x", "--all"], "CONFLICTING_FLAGS"),
         (["delete", "x", "-r"], "CONFLICTING_FLAGS"),
         (["start"], "MISSING_VALUE"),
+        (["start", ""], "MISSING_VALUE"),
+        (["stop", ""], "MISSING_VALUE"),
+        (["delete", "x", ""], "MISSING_VALUE"),
         (["stop", "nosuch"], "NODE_NOT_FOUND"),
     ],
 )
