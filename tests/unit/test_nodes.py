@@ -508,6 +508,25 @@ async def test_a_start_waits_until_a_drained_server_is_uncordoned() -> None:
             del server.files[DRAINED]
 
 
+async def test_former_holders_of_many_names_are_forgotten_at_once() -> None:
+    """One task, which reads the file with old passwords once."""
+    path = "/var/lib/rancher/k3s/server/cred/node-passwd"
+    names = [f"k3d-a-{number}" for number in range(5)]
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        server = runtime.machine.inventory.containers["k3d-dev-server-0"]
+        server.files[path] = b"aa,k3d-a-0,k3d-a-0,\nbb,k3d-dev-agent-0,x,\ncc,k3d-a-4,y,\n"
+        store_of(runtime).passwords |= dict.fromkeys(names, "of another")
+        keeper = Keeper()
+        await create_nodes("dev", names, AGENTS, WITHIN, backend=backend, sinks=(keeper,))
+
+        assert b"bb,k3d-dev-agent-0,x,\n" == server.files[path]
+        assert all(store_of(runtime).nodes[name].is_ready for name in names)
+        kinds = [one.task for one in keeper.events if isinstance(one, events.TaskDone)]
+        assert ["forget:dev"] == [one for one in kinds if one.startswith("forget:")]
+
+
 async def test_old_password_files_lose_their_line() -> None:
     """k3s before 1.20 keeps passwords in a file on each server."""
     path = "/var/lib/rancher/k3s/server/cred/node-passwd"
