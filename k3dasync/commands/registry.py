@@ -74,7 +74,7 @@ def _create(
         runtime=runtime,
         events=events,
         shows_progress=True,
-        to_finish=f"k3dasync registry delete {asked.name}",
+        to_finish=f"k3dasync rollback {asked.name}",
     )
     inform(f"registry {made.name} created: {made.published}")
     if clusters:

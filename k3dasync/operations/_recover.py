@@ -38,10 +38,9 @@ class Recovered:
     entries: tuple[str, ...]
 
 
-def rollback_command(cluster: str) -> str:
-    """Return the command that finishes the job by hand; of a registry's logs too."""
-    kind, name = thing_of(cluster)
-    return f"k3dasync registry delete {name}" if kind == "registry" else f"k3dasync rollback {name}"
+def rollback_command(place: str) -> str:
+    """Return the command that finishes the job by hand, for a cluster or a registry."""
+    return f"k3dasync rollback {thing_of(place)[1]}"
 
 
 async def recover(

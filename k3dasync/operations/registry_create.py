@@ -29,7 +29,7 @@ from k3dasync.operations._forward import Cut, Forward, planned
 from k3dasync.operations._observe import World, observe
 from k3dasync.operations._recover import recover, rollback_command
 from k3dasync.operations._run import Run, Stop, new_run_id
-from k3dasync.resolve import lone_registry
+from k3dasync.resolve import lone_registry, mounted_volumes
 from k3dasync.runtime import ContainerDetail, EngineFacts
 from k3dasync.spec import RegistrySpec
 from k3dasync.tasks import ClusterTask
@@ -149,7 +149,11 @@ class _Create:
             asked.spec, asked.name, world, await registry_ip(asked.spec, world), refused
         )
         node = lone_registry(asked.spec, choice, network=asked.network, run=self._run.id)
-        return choice.registry, tasks.alone(node, choice.registry, self._run.id)
+        present = {volume.name for volume in world.volumes}
+        mounted = mounted_volumes(asked.spec.volumes, self._run.id)
+        volumes = {one.name: one for one in mounted if one.name not in present}
+        graph = tasks.alone(node, choice.registry, tuple(volumes.values()), self._run.id)
+        return choice.registry, graph
 
     async def _walk(self, registry: Registry, graph: Graph[ClusterTask]) -> None:
         proxy = self._asked.spec.proxy

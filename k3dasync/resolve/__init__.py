@@ -8,6 +8,7 @@ from k3dasync.resolve._balancer import balancer_files, servers_alias, values_fil
 from k3dasync.resolve._cluster import resolve
 from k3dasync.resolve._edit import PortEdit, Ports, Standing, api_binding, claims
 from k3dasync.resolve._elsewhere import DEFAULT_NETWORK, Place, elsewhere
+from k3dasync.resolve._own import mounted_volumes
 from k3dasync.resolve._registries import HOSTING_PATH, hides, hosting, mirrors_of
 from k3dasync.resolve._registry_node import lone_registry
 
@@ -32,6 +33,7 @@ __all__ = [
     "hosting",
     "lone_registry",
     "mirrors_of",
+    "mounted_volumes",
     "resolve",
     "servers_alias",
     "values_file",

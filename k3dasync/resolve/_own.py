@@ -1,6 +1,6 @@
 """What a cluster has for itself besides containers, and the mark on it. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from k3dasync import __version__
 from k3dasync.cluster import (
@@ -30,13 +30,31 @@ def own_labels(run: str) -> dict[str, str]:
 def own_volumes(
     spec: ClusterSpec, labels: Mapping[str, str], present: Collection[str]
 ) -> Iterator[VolumeSpec]:
-    """Yield the volumes that go with the cluster, but for those that are *present* already."""
-    names = [] if spec.external_image_volume or not spec.image_volume else [volume_name(spec.name)]
-    mapped = [volumes.parse(one.value) for one in spec.volumes]
-    names += [one.source for one in mapped if one.is_named and one.source.startswith("k3d-")]
-    for name in dict.fromkeys(names):
+    """Yield the volumes that are to be made, but for those that are *present* already.
+
+    Those that go with the cluster have its *labels*: the one for images, and as with k3d those
+    whose names begin with `k3d-`.
+    """
+    if spec.image_volume and not spec.external_image_volume:
+        names = {volume_name(spec.name): labels}
+    else:
+        names = {}
+    for one in mounted_volumes([one.value for one in spec.volumes], labels[LABEL_RUN]):
+        names.setdefault(one.name, labels if one.name.startswith("k3d-") else one.labels)
+    for name, own in names.items():
         if name not in present:
-            yield VolumeSpec(name=name, labels=labels)
+            yield VolumeSpec(name=name, labels=own)
+
+
+def mounted_volumes(mappings: Iterable[str], run: str) -> Iterator[VolumeSpec]:
+    """Yield the named volumes of *mappings*, which the engine would make too, unmarked.
+
+    They are their user's and stay when what mounts them goes; the run that has made them takes them
+    back if it fails.
+    """
+    for mapping in map(volumes.parse, mappings):
+        if mapping.is_named:
+            yield VolumeSpec(name=mapping.source, labels=own_labels(run))
 
 
 def own_network(spec: ClusterSpec, run: str, choice: NetworkChoice) -> NetworkSpec:

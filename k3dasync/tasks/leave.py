@@ -262,14 +262,8 @@ async def forget(
     """
     found = await credentials(servers, runtime)
     await gather([partial(_strike_out, runtime, server, nodes) for server in servers])
-    # The Node goes last: as long as it is there, another delete finds out that there is more to do.
     async with kubernetes(host, port, found) as api:
-        await gather([partial(_forget, api, node) for node in nodes])
-
-
-async def _forget(api: Kubernetes, node: str) -> None:
-    await api.delete_secret(SYSTEM, f"{node}.node-password.k3s")
-    await _delete(api, node)
+        await gather([partial(_delete, api, node) for node in nodes])
 
 
 async def credentials(servers: Sequence[str], runtime: Runtime) -> Credentials:
@@ -288,11 +282,16 @@ async def credentials(servers: Sequence[str], runtime: Runtime) -> Credentials:
 
 
 async def _delete(api: Kubernetes, node: str) -> None:
-    """Delete the Node object and return when it is gone; an API in trouble is asked again."""
+    """Delete a node's password and the Node object, and return when that is gone.
+
+    The Node goes last: as long as it is there, another delete finds out that there is more to do.
+    An API in trouble is asked again: etcd elects a leader when the one that it had has just left.
+    """
     refusal = KubernetesError(f"node {node} is still there after {GONE_SECONDS:g} s")
     with anyio.move_on_after(GONE_SECONDS):
         for pause in pauses.growing():
             try:
+                await api.delete_secret(SYSTEM, f"{node}.node-password.k3s")
                 if not await api.delete_node(node):
                     return
             except KubernetesError as error:

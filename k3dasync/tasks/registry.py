@@ -1,14 +1,16 @@
 """Registries: one that is made with the cluster, and those that are there and become reachable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from k3dasync.cluster import LABEL_RUN, Cluster, Connection, Node, Registry
 from k3dasync.graph import Graph, TaskId
+from k3dasync.runtime import VolumeSpec
 from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.tasks.again import Resume
 from k3dasync.tasks.image import EnsureImage
+from k3dasync.tasks.volume import CreateVolume
 from k3dasync.undo import NOTHING, DisconnectContainer, Undo
 
 
@@ -74,18 +76,17 @@ class AwaitRegistry:
         await context.watch.poll(does_answer, involved=involved, waiting=waiting)
 
 
-def alone(node: Node, registry: Registry, run: str) -> Graph[ClusterTask]:
-    """Return what makes a registry that belongs to no cluster, until it answers."""
-    name = node.name
-    made = _node.CreateContainer(
-        node=node,
-        run_id=run,
-        has_own_network=False,
-        needs=frozenset({_ids.image(node.container.image)}),
-    )
+def alone(
+    node: Node, registry: Registry, volumes: Sequence[VolumeSpec], run: str
+) -> Graph[ClusterTask]:
+    """Return what makes a registry that belongs to no cluster, and *volumes*, until it answers."""
+    name, image = node.name, node.container.image
+    needs = frozenset({_ids.image(image), *(_ids.volume(one.name) for one in volumes)})
+    made = _node.CreateContainer(node=node, run_id=run, has_own_network=False, needs=needs)
     started = _node.StartContainer(node=node, needs=frozenset({_ids.container(name)}))
     answered = AwaitRegistry(registry=registry, needs=frozenset({_ids.start(name)}))
-    return Graph([EnsureImage(image=node.container.image), made, started, answered])
+    mounted = [CreateVolume(spec=one) for one in volumes]
+    return Graph([EnsureImage(image=image), *mounted, made, started, answered])
 
 
 def starts(node: Node, registry: Registry, *, is_paused: bool) -> Graph[ClusterTask]:

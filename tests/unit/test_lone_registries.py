@@ -36,6 +36,7 @@ from k3dasync.operations._registry_look import find_registries
 from k3dasync.operations._run import Stop
 from k3dasync.operations.create import create
 from k3dasync.operations.registry_create import LoneRegistry
+from k3dasync.operations.rollback import rollback
 from k3dasync.runtime import PortBinding, Status
 from k3dasync.spec import ClusterSpec, RegistryProxy, RegistrySpec
 from tests.laws import Keeper, assert_laws
@@ -44,6 +45,8 @@ from tests.support import virtual_time
 
 NAME = "k3d-reg"
 PLAIN = LoneRegistry(name=NAME, spec=RegistrySpec(name=NAME), network="bridge")
+MOUNTED = RegistrySpec(name=NAME, volumes=("data:/var/lib/registry",))
+WITH_VOLUME = LoneRegistry(name=NAME, spec=MOUNTED, network="bridge")
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +186,7 @@ async def test_whatever_call_fails_nothing_is_left() -> None:
             async with runtime_of(fault) as runtime:
                 backend = backend_of(runtime)
                 try:
-                    await registry_create.create(PLAIN, backend=backend)
+                    await registry_create.create(WITH_VOLUME, backend=backend)
                 except (TaskFailed, EngineError):
                     assert runtime.is_empty(), (moment, number)
                 else:
@@ -191,8 +194,23 @@ async def test_whatever_call_fails_nothing_is_left() -> None:
         assert 5 < number < 99
 
 
+async def test_a_volume_with_a_name_stays_when_its_registry_goes() -> None:
+    """Whether it was there before or not; one that was there outlives a failure, too."""
+    fault = Fault(trouble=Fail(EngineError("start", NAME, "no")), verb="start_container", nth=2)
+    async with runtime_of(fault) as runtime:
+        backend = backend_of(runtime)
+        await registry_create.create(WITH_VOLUME, backend=backend)
+        await registry_delete.delete([NAME], backend=backend)
+        with pytest.raises(TaskFailed, match="no"):
+            await registry_create.create(WITH_VOLUME, backend=backend)
+
+        assert [] == await runtime.containers()
+        assert ["data"] == [one.name for one in await runtime.volumes()]
+
+
+@pytest.mark.parametrize("finish", ["delete", "rollback"])
 @pytest.mark.parametrize("moment", list(Moment))
-async def test_a_killed_create_is_taken_back_by_a_delete(moment: Moment) -> None:
+async def test_a_killed_create_is_taken_back(moment: Moment, finish: str) -> None:
     """At every call: what was there then is gone after the next command of that name."""
     for number in range(1, 100):
         disk = Disk(state_dir())
@@ -202,12 +220,15 @@ async def test_a_killed_create_is_taken_back_by_a_delete(moment: Moment) -> None
         async with runtime_of(*orders) as runtime:
             backend = backend_of(runtime)
             with suppress(ProcessKilled, BaseExceptionGroup, EngineError):
-                await registry_create.create(PLAIN, backend=backend)
+                await registry_create.create(WITH_VOLUME, backend=backend)
             if not runtime.faults.is_killed:
                 break
             runtime.faults.revive()
             disk.restore()
-            await registry_delete.delete([NAME], backend=backend)
+            if finish == "delete":
+                await registry_delete.delete([NAME], backend=backend)
+            else:
+                await rollback(NAME.removeprefix("k3d-"), backend=backend)
             assert runtime.is_empty(), number
             assert not any(past.is_unfinished for past in past_runs(place_of("registry", NAME)))
     assert 5 < number < 99
