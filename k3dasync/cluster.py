@@ -56,6 +56,11 @@ class Role(StrEnum):
     REGISTRY = "registry"
 
 
+def is_elsewhere(cluster: str) -> bool:
+    """Say whether that is the URL of a cluster somewhere else, of which only agents are here."""
+    return "://" in cluster
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkChoice:
     """The network of a cluster: one to be made, or an existing one, and its fixed addresses.
@@ -200,6 +205,11 @@ class Cluster:
     made_registry: Registry | None = None
     connections: tuple[Connection, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is somewhere else, and only agents of it are here."""
+        return is_elsewhere(self.name)
 
     @property
     def is_on_host_network(self) -> bool:

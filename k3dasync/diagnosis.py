@@ -61,7 +61,12 @@ UNREACHABLE = Cause(
     "A node does not reach the server it is to join, though that answers.",
     "look at the network between nodes: addresses, firewall, a wrong --server in a --k3s-arg",
 )
-CAUSES = (CRASHLOOP, OOM, TOKEN, ETCD, INOTIFY, DISK, PORT, UNREACHABLE)
+PASSWORD = Cause(
+    "NODE_PASSWORD_REJECTED",
+    "The cluster that a node is to join knows another one of its name, with another password.",
+    "delete that Node there (kubectl delete node), or give the new one another name",
+)
+CAUSES = (CRASHLOOP, OOM, TOKEN, ETCD, INOTIFY, DISK, PORT, UNREACHABLE, PASSWORD)
 
 _RULES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     # An agent: k3s-io/k3s#3727, #2470, #4220 (`Failed to configure agent: … 401 Unauthorized`).
@@ -83,8 +88,10 @@ _RULES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     # `listen tcp :6443: bind: address already in use`: k3s-io/k3s#6134, #5973; nginx: `Address`.
     (re.compile(r"[Aa]ddress already in use"), PORT),
 )
-"""The first that fits counts. `Node password rejected` (k3s-io/k3s#746) is none of them: it is
-about a Node of that name, and passes when that is deleted."""
+"""The first that fits counts."""
+_PASSWORD_REJECTED = "Node password rejected"  # noqa: S105 - no password
+"""About a Node of that name (k3s-io/k3s#746): in a cluster of ours it passes when that is deleted,
+which is under way."""
 
 _NOT_REACHED = re.compile(
     r"connection refused|connection reset by peer|no route to host|network is unreachable"
@@ -118,8 +125,13 @@ def of_crash(log: Collection[str], *, oom: bool = False) -> Cause:
     return next(filter(None, (*by_fatal, *by_others)), CRASHLOOP)
 
 
-def of_delay(line: str) -> Cause | None:
-    """Return why a node that runs does not get on, by its last trouble; None: it may pass."""
+def of_delay(line: str, *, is_elsewhere: bool = False) -> Cause | None:
+    """Return why a node that runs does not get on, by its last trouble; None: it may pass.
+
+    If its cluster *is elsewhere*, nobody deletes a Node of its name there.
+    """
+    if is_elsewhere and _PASSWORD_REJECTED in line:
+        return PASSWORD
     found = _meaning(line)
     return found if found in {TOKEN, UNREACHABLE} else None
 

@@ -73,14 +73,16 @@ async def connect(
     """
     name = f"[{host}]" if ":" in host else host
     context = _unverified() if credentials is None else _verified(credentials)
-    yield KubernetesHttp(context, f"https://{name}:{port}")
+    async with AsyncExitStack() as kept:
+        yield KubernetesHttp(context, f"https://{name}:{port}", kept)
 
 
 class KubernetesHttp:
-    """The API at one address, made by `connect`."""
+    """The API at one address, made by `connect`, which closes what is *kept*."""
 
-    def __init__(self, context: "ssl.SSLContext", base: str) -> None:
-        self._context, self._base = context, base
+    def __init__(self, context: "ssl.SSLContext", base: str, kept: AsyncExitStack) -> None:
+        self._context, self._base, self._kept = context, base, kept
+        self._for_changes: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
     async def _ask(
@@ -93,12 +95,7 @@ class KubernetesHttp:
         session, which cuts it: by itself TLS waits for the other end's good-bye, and nobody
         would be left to hear that.
         """
-        import aiohttp  # 0.1 s, only for those who ask a cluster
-
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._context)
-        # Deadlines are set round each request.
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        async with self._session() as session:
             answer = await session.request(method, self._base + path, **options)
             try:
                 yield answer
@@ -106,6 +103,26 @@ class KubernetesHttp:
                 with anyio.CancelScope(shield=True):  # closing takes a round of the event loop
                     await session.close()
                 answer.close()
+
+    def _session(self, limit: int = 0) -> "aiohttp.ClientSession":
+        """Return what makes connections, so many at a time; 0: without a limit."""
+        import aiohttp  # 0.1 s, only for those who ask a cluster
+
+        connector = aiohttp.TCPConnector(limit=limit, ssl=self._context)
+        # Deadlines are set round each request.
+        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+
+    async def _change(self, path: str, *, method: str) -> "aiohttp.ClientResponse":
+        """Send one request on the connection that all changes share, and read its answer.
+
+        It does not matter which server is asked: so twenty nodes need no forty handshakes.
+        """
+        if self._for_changes is None:
+            self._for_changes = self._session(limit=1)
+            self._kept.push_async_callback(_close, self._for_changes)
+        async with self._for_changes.request(method, self._base + path) as answer:
+            await answer.read()
+            return answer
 
     async def supervisor_answers(self) -> bool:
         return await self._probe("/cacerts")
@@ -182,10 +199,10 @@ class KubernetesHttp:
     async def _delete(self, what: str, where: str) -> bool:
         operation, path = f"delete {what}", f"/api/v1/{where}"
         with self._mapped(operation), anyio.fail_after(REQUEST_TIMEOUT):
-            async with self._ask(path, method="DELETE") as answer:
-                if answer.status not in {200, 202, 404}:
-                    raise await self._refusal(operation, answer)
-                return answer.status != 404
+            answer = await self._change(path, method="DELETE")
+        if answer.status not in {200, 202, 404}:
+            raise await self._refusal(operation, answer)
+        return answer.status != 404
 
     async def _refusal(self, operation: str, answer: "aiohttp.ClientResponse") -> KubernetesError:
         text = " ".join((await answer.text())[:500].split())
@@ -250,6 +267,11 @@ class _Snapshots(Generic[ObjectT]):
             return before is not None
         self._objects[found.name] = found
         return found != before
+
+
+async def _close(session: "aiohttp.ClientSession") -> None:
+    with anyio.CancelScope(shield=True):  # closing takes a round of the event loop
+        await session.close()
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -40,7 +40,7 @@ class NodeStuck(K3dAsyncError):
 
     def __init__(self, node: str, *, server: str, cause: Cause, log: Sequence[str]) -> None:
         self.node, self.code, self.hint, self.log = node, cause.code, cause.hint, tuple(log)
-        is_refused = cause is diagnosis.TOKEN
+        is_refused = cause in {diagnosis.TOKEN, diagnosis.PASSWORD}
         what = "is refused by" if is_refused else "does not reach"
         super().__init__(f"node {node} {what} its server {server}; {cause.hint}{_quoted(log)}")
 

@@ -38,6 +38,7 @@ class Stalls:
     """Remembers when nodes were looked at, and what they said.
 
     *mask* takes secrets out of a line; *is_server_up* asks the server through the published port.
+    None: the cluster is elsewhere, and nobody here starts its servers or deletes a Node there.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Stalls:
         runtime: Runtime,
         *,
         mask: Callable[[str], str],
-        is_server_up: Callable[[], Awaitable[bool]],
+        is_server_up: Callable[[], Awaitable[bool]] | None,
     ) -> None:
         self._runtime, self._mask, self._is_server_up = runtime, mask, is_server_up
         self._looks: dict[str, _Look] = {}
@@ -78,7 +79,7 @@ class Stalls:
         look = self._of(node, since)
         log = await self._tail(node, since, now)
         before, look.line = look.line, diagnosis.last_trouble(log)
-        cause = diagnosis.of_delay(look.line)
+        cause = diagnosis.of_delay(look.line, is_elsewhere=self._is_server_up is None)
         if cause is None:
             return None
         if cause is diagnosis.UNREACHABLE and not await self._lasts(look, before, now):
@@ -99,7 +100,9 @@ class Stalls:
         """Say whether a node has said twice, each time anew, that it does not reach its server."""
         said_before = diagnosis.of_delay(before) is diagnosis.UNREACHABLE and before != look.line
         is_old = now - look.since >= NOT_PASSING
-        return said_before and is_old and await self._is_server_up()
+        if not (said_before and is_old):
+            return False
+        return self._is_server_up is None or await self._is_server_up()
 
     async def _server(self, node: str) -> str:
         try:

@@ -50,7 +50,7 @@ on (`live-restore`) is away for some seconds, and longer with many containers.""
 class ClusterWatch:
     """Knows the nodes of one run, the containers with those *labels*, and how they were *before*.
 
-    `follow` must run beside whoever waits.
+    `follow` must run beside whoever waits. Whether their cluster *is elsewhere*: see `stalls`.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class ClusterWatch:
         joiners: Collection[str] = (),
         agents: Collection[str] = (),
         secrets: Collection[str] = (),
+        is_elsewhere: bool = False,
     ) -> None:
         self._runtime, self._connect = runtime, kubernetes
         self._host, self._port, self._labels = host, port, labels
@@ -73,7 +74,8 @@ class ClusterWatch:
         self._mask = masks.hiding(secrets)
         self._exits = {one.state.name: Exits.of(one) for one in before}
         self._lost: dict[str, NodeCrashed | NodeGone | NodeStuck] = {}
-        self._stalls = Stalls(runtime, mask=self._mask, is_server_up=self._supervisor_answers)
+        is_up = None if is_elsewhere else self._supervisor_answers
+        self._stalls = Stalls(runtime, mask=self._mask, is_server_up=is_up)
         self._away_since: float | None = None
         self._away: EngineUnavailable | None = None
         self._told: set[str] = set()
@@ -100,6 +102,10 @@ class ClusterWatch:
         self._credentials = credentials
         self._authenticated_at = anyio.current_time()
         self._has_credentials.set()
+
+    def note(self, status: NodeStatus) -> None:
+        """Take in what a node was told of itself, where nobody else can ask."""
+        self._nodes = {**self._nodes, status.name: status}
 
     def node(self, name: str) -> NodeStatus | None:
         """Return what the API last said of a node, None if it does not know it."""
@@ -242,8 +248,7 @@ class ClusterWatch:
         elif now - self._away_since < ENGINE_AWAY:
             return
         else:
-            words = f"the engine has not answered for {ENGINE_AWAY:g} s: {error}"
-            self._away = EngineUnavailable(words)
+            self._away = EngineUnavailable(f"no answer for {ENGINE_AWAY:g} s: {error}")
         self._tell()
 
     async def _catch_up(self) -> None:
@@ -348,8 +353,7 @@ class ClusterWatch:
         return max(since, self._authenticated_at)
 
     async def _look(self, name: str, now: float) -> None:
-        since = self._stalled_since(name)
-        if since is None:
+        if (since := self._stalled_since(name)) is None:
             return
         if name == self._first:
             await self._stalls.listen(name, since, now)
@@ -375,9 +379,7 @@ class ClusterWatch:
         await self._has_credentials.wait()
         await self._wanted[kind].wait()
 
-        def note(found: Workloads) -> None:
-            self._workloads[kind] = found
-
+        note = partial(self._workloads.__setitem__, kind)
         async with self._connect(self._host, self._port, self._credentials) as kubernetes:
             await self._keep(partial(kubernetes.workloads, kind), note)
 

@@ -182,5 +182,7 @@ def stop(
 def _refuse_no_names(names: tuple[str, ...], *, is_all: bool = False) -> None:
     if is_all and names:
         raise ConflictingFlags("give names or --all, not both")
+    if not all(name.strip() for name in names):
+        raise MissingValue("one of the nodes' names is empty; see: k3dasync node list")
     if not names and not is_all:
         raise MissingValue("give at least one node's name; see: k3dasync node list")

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from k3dasync.backend import Backend
+from k3dasync.cluster import is_elsewhere
 from k3dasync.errors import K3dAsyncError
 from k3dasync.gather import gather
 from k3dasync.journal import past_runs
 from k3dasync.kubernetes import Nodes
 from k3dasync.member_errors import NodeElsewhere
 from k3dasync.operations._existing import existing_clusters
-from k3dasync.operations._members import is_elsewhere, members_of
+from k3dasync.operations._members import members_of
 from k3dasync.tasks import leave
 
 _PREFIX = "k3d-"

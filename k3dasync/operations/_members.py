@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from k3dasync import nginx
 from k3dasync.backend import Backend
-from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, Cluster, Node, k3s_version
+from k3dasync.cluster import APP, LABEL_CLUSTER, LABEL_RUN, Cluster, Node, is_elsewhere, k3s_version
 from k3dasync.errors import EngineError
 from k3dasync.journal import place_of, thing_of
 from k3dasync.operations._acting import context_of
@@ -168,9 +168,11 @@ def place_of_node(node: ContainerState) -> str:
     return node.labels.get(LABEL_CLUSTER) or place_of("registry", node.name)
 
 
-def is_elsewhere(place: str) -> bool:
-    """Say whether that is the URL of a cluster somewhere else, of which only agents are here."""
-    return "://" in place
+def not_told(place: str, names: Iterable[str]) -> list[str]:
+    """Return what is told of nodes that go, if their cluster is somewhere else."""
+    if not is_elsewhere(place):
+        return []
+    return [f"the cluster at {place} is not told; there: kubectl delete node {' '.join(names)}"]
 
 
 def about(place: str) -> Named:

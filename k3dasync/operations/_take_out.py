@@ -41,7 +41,7 @@ async def take_out(undo: ForgetNode, backend: Backend, labels: Mapping[str, str]
     if undo.is_server:
         await leave_etcd(backend.etcd, undo.servers, name, may_be_new=True)
     await forget(
-        name,
+        [name],
         undo.servers,
         host=undo.host,
         port=undo.port,

@@ -12,6 +12,7 @@ from k3dasync.events import EventSink
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock, past_runs
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
+from k3dasync.operations._members import not_told
 from k3dasync.operations._one_way import OneWay
 from k3dasync.operations._recover import recover
 from k3dasync.operations._registry_removal import Fate, fates, registries_of
@@ -103,6 +104,7 @@ async def _delete(
             graph = _plan(name, cluster, registries, files.found)
             told = [f"entries of {name} may be left: {problem}" for problem in files.problems]
             told += filter(None, (one.told(name) for one in registries))
+            told += not_told(name, [one.name for one in cluster.nodes] if cluster else [])
             await _walk(run, name, graph, told, backend)
         finally:
             run.close()

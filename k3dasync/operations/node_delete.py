@@ -1,6 +1,6 @@
 """Deleting single nodes: out of the engine, and out of the clusters that live on without them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from k3dasync.backend import Backend
@@ -16,8 +16,8 @@ from k3dasync.operations._half_deleted import half_deleted
 from k3dasync.operations._members import (
     Members,
     about,
-    is_elsewhere,
     members_of,
+    not_told,
     place_of_node,
     quiet_context,
     readmission,
@@ -209,7 +209,7 @@ def _decide(leaving: Leaving, members: Members | None, undo: Undo) -> _Plan:
     if members is None:
         return _Plan(
             graph=Graph(RemoveNode(node=name) for name in leaving.names),
-            told=tuple(_elsewhere(leaving)),
+            told=tuple(not_told(leaving.cluster, leaving.names)),
         )
     cluster = members.cluster
     nodes = [node for node in cluster.nodes if node.name in leaving.names]
@@ -230,12 +230,6 @@ def _decide(leaving: Leaving, members: Members | None, undo: Undo) -> _Plan:
     )
     changes = [replace(rebalance, undo=undo)] if rebalance else []
     return _Plan(graph=Graph([*changes, *tasks, *others]), told=tuple(told))
-
-
-def _elsewhere(leaving: Leaving) -> Iterator[str]:
-    if is_elsewhere(leaving.cluster):
-        names = " ".join(leaving.names)
-        yield f"the cluster at {leaving.cluster} is not told; there: kubectl delete node {names}"
 
 
 def _in_order(nodes: Sequence[Node], members: Members) -> list[Node]:

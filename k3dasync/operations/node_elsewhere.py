@@ -61,8 +61,8 @@ async def create_elsewhere(
             is_rehearsal=backend.is_rehearsal,
         )
         outputs = Outputs(api=url, context="", kubeconfig=None, nodes=tuple(names))
-        graph = plan(nodes, wanted.networks[1:], run=run_id, waits=options.waits)
-        watch = _watch(run_id, wanted, backend)
+        graph = plan(nodes, wanted.networks[1:], run=run_id, are_awaited=options.waits)
+        watch = _watch(run_id, names, wanted, backend)
         try:
             await TwoWay(
                 graph=graph,
@@ -76,7 +76,7 @@ async def create_elsewhere(
             run.close()
 
 
-def _watch(run: str, wanted: NodeSpec, backend: Backend) -> ClusterWatch:
+def _watch(run: str, names: Sequence[str], wanted: NodeSpec, backend: Backend) -> ClusterWatch:
     """Return a watch on the containers alone: that cluster's API is not ours to ask."""
     return ClusterWatch(
         runtime=backend.runtime,
@@ -84,6 +84,8 @@ def _watch(run: str, wanted: NodeSpec, backend: Backend) -> ClusterWatch:
         host="",
         port=0,
         labels={LABEL_RUN: run},
+        agents=names,
+        is_elsewhere=True,
         secrets=[wanted.token or ""],
     )
 

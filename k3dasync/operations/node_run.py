@@ -163,6 +163,7 @@ class _Some:
             addresses = await etcd_addresses(members.cluster, _status(members), runtime)
         graph = wake.graph(
             nodes,
+            elsewhere=_elsewhere(nodes, members) if options.waits else (),
             paused=[name for name, one in status.items() if one is Status.PAUSED],
             addresses=addresses,
             waiting=waiting,
@@ -179,12 +180,15 @@ class _Some:
         if not nodes:
             return False
         rest = members.running_servers(self.names) if members else ()
+        lost = _lost_quorum(nodes, members)
         rebalance = _let_out(nodes, members, rest)
         if members is not None and rebalance is not None:
             undo = await readmission(members.cluster, self.names, self.backend.runtime)
             rebalance = replace(rebalance, undo=undo)
+        # Without a quorum the API neither cordons nor evicts.
+        is_drained = bool(rest) and not lost
         grace = halt.grace_within(seconds)
-        graph = wake.stops(nodes, is_drained=bool(rest), grace=grace, rebalance=rebalance)
+        graph = wake.stops(nodes, is_drained=is_drained, grace=grace, rebalance=rebalance)
 
         def judge(report: Report) -> K3dAsyncError | None:
             if not report.failed:
@@ -193,7 +197,9 @@ class _Some:
             why += [f"{id.partition(':')[2]} still runs" for id in report.skipped]
             return NotHalted(self.cluster, why)
 
-        await self._walk("node-stop", graph, members, run_id, seconds=seconds, judge=judge)
+        await self._walk(
+            "node-stop", graph, members, run_id, seconds=seconds, told=lost, judge=judge
+        )
         return True
 
     async def _members(self, run: str) -> Members | None:
@@ -265,7 +271,7 @@ def _waiting(nodes: Sequence[Node], members: Members) -> tuple[wake.Waiting | No
     """Return who is waited for and by whom that is known, None and why if nobody can know."""
     cluster, starting = members.cluster, {node.name for node in nodes}
     concerned = [node for node in nodes if node.role in _IN_KUBERNETES]
-    if not concerned:
+    if not concerned or cluster.is_elsewhere:
         return None, []
     servers = [one.name for one in cluster.servers]
     up = [name for name in servers if members.runs(name) or name in starting]
@@ -283,6 +289,13 @@ def _waiting(nodes: Sequence[Node], members: Members) -> tuple[wake.Waiting | No
     return wake.Waiting(cluster=cluster, nodes=tuple(concerned), server=up[0]), []
 
 
+def _elsewhere(nodes: Sequence[Node], members: Members | None) -> tuple[str, ...]:
+    """Return those whose cluster is somewhere else: each is asked itself how it is."""
+    if members is None or not members.cluster.is_elsewhere:
+        return ()
+    return tuple(node.name for node in nodes if node.role is Role.AGENT)
+
+
 def _let_in(nodes: Sequence[Node], members: Members | None) -> Rebalance | None:
     """Return what lets started servers into a load balancer of ours."""
     started = [node.name for node in nodes if node.role is Role.SERVER]
@@ -290,6 +303,23 @@ def _let_in(nodes: Sequence[Node], members: Members | None) -> Rebalance | None:
         return None
     found = members.rebalance(members.cluster, (*members.running_servers(), *started))
     return found if found and found.is_ours else None
+
+
+def _lost_quorum(nodes: Sequence[Node], members: Members | None) -> list[str]:
+    """Return what is told if etcd has a quorum, and will have none without these nodes."""
+    if members is None or not members.has_etcd:
+        return []
+    servers, names = members.cluster.servers, [node.name for node in nodes]
+    going = [node.name for node in servers if node.name in names]
+    running = members.running_servers()
+    rest = len(running) - len({*running} & {*going})
+    if not going or 2 * len(running) <= len(servers) or 2 * rest > len(servers):
+        return []
+    text = (
+        f"without {', '.join(going)} etcd has no quorum, {rest} of {len(servers)} servers: the API"
+    )
+    back = f"k3dasync node start {' '.join(going)}"
+    return [f"{text} answers nothing until enough of them run again: {back}"]
 
 
 def _let_out(

@@ -129,6 +129,7 @@ def watch_of(
         joiners=[node.name for node in cluster.servers[1:]],
         agents=[node.name for node in cluster.agents],
         secrets=cluster.secrets,
+        is_elsewhere=cluster.is_elsewhere,
     )
 
 

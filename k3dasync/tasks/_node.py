@@ -173,7 +173,7 @@ async def known_nodes(
     One that *may be old* counts only if the node has said so since its container has started.
     Raises NodeGone if a container is not there any more.
     """
-    since = {name: await _started(context, name) for name in names} if may_be_old else {}
+    since = {name: await started(context, name) for name in names} if may_be_old else {}
 
     def known(name: str) -> NodeStatus | None:
         status = context.watch.node(name)
@@ -184,7 +184,7 @@ async def known_nodes(
     return known
 
 
-async def _started(context: Context, name: str) -> float:
+async def started(context: Context, name: str) -> float:
     """Return when a container has started, in the whole seconds in which Nodes tell the time.
 
     By the engine's clock, which is that of its nodes. Raises NodeGone if it is not there any more.

@@ -10,7 +10,7 @@ from k3dasync.graph import Graph, TaskId
 from k3dasync.node_errors import NodeMoved
 from k3dasync.runtime import Status
 from k3dasync.spec import WaitLevel
-from k3dasync.tasks import _ids, _node, loadbalancer, quorum, system
+from k3dasync.tasks import _ids, _node, elsewhere, loadbalancer, quorum, system
 from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.tasks.server import AwaitApi, AwaitSupervisor
 from k3dasync.undo import NOTHING, Undo
@@ -142,7 +142,10 @@ class Found:
 def plan(cluster: Cluster, found: Found) -> Graph[ClusterTask]:
     """Return what brings all nodes up again, each task with what it waits for."""
     if not cluster.servers:
-        return Graph(_start(node, found, frozenset()) for node in cluster.nodes)
+        starts = (_start(node, found, frozenset()) for node in cluster.nodes)
+        is_asked = cluster.is_elsewhere and cluster.wait is not WaitLevel.NONE
+        asked = [node.name for node in cluster.agents] if is_asked else []
+        return Graph(chain(starts, elsewhere.waits(asked)))
     return Graph(
         chain(
             _servers(cluster, found),

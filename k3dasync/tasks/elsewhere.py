@@ -1,7 +1,7 @@
 """Agents of clusters that are somewhere else: made, started, and asked themselves how they are."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -25,7 +25,8 @@ LOOK_PAUSE = 1.0
 class AwaitReadyElsewhere:
     """Wait until an agent's Node is Ready, as the API says that it has joined.
 
-    Nobody here has that cluster's credentials but the node itself.
+    Nobody here has that cluster's credentials but the node itself. It counts only if the node has
+    said so since its container has started.
     """
 
     node: str
@@ -45,6 +46,7 @@ class AwaitReadyElsewhere:
 
     async def run(self, context: Context) -> None:
         lack = "the node to be accepted"
+        since = await _node.started(context, self.node)
 
         async def is_ready() -> bool:
             nonlocal lack
@@ -56,10 +58,12 @@ class AwaitReadyElsewhere:
                 return False  # it is just being started again
             except (EngineError, ValueError, KeyError):
                 return False
-            if status is not None:
-                lack = _node.what_node_lacks(status)
-                _node.raise_if_full(status)
-            return status is not None and status.is_ready
+            if status is None or (status.heard is not None and status.heard < since):
+                return False
+            context.watch.note(status)
+            lack = _node.what_node_lacks(status)
+            _node.raise_if_full(status)
+            return status.is_ready
 
         involved = (self.node,)
 
@@ -70,8 +74,14 @@ class AwaitReadyElsewhere:
         await context.watch.poll(is_ready, involved=involved, waiting=waiting, eager=pauses)
 
 
+def waits(names: Iterable[str]) -> Iterator[AwaitReadyElsewhere]:
+    """Yield what waits for these agents, each after its start."""
+    for name in names:
+        yield AwaitReadyElsewhere(node=name, needs=frozenset({_ids.start(name)}))
+
+
 def plan(
-    nodes: Sequence[Node], networks: Sequence[str], *, run: str, waits: bool
+    nodes: Sequence[Node], networks: Sequence[str], *, run: str, are_awaited: bool
 ) -> Graph[ClusterTask]:
     """Return what makes these agents, each in further *networks* too."""
 
@@ -86,7 +96,7 @@ def plan(
                 yield Attach(node=node.name, network=network, run_id=run, needs=created)
             attached = frozenset(_ids.attach(node.name, network) for network in networks)
             yield _node.StartContainer(node=node, needs=created | attached)
-            if waits:
-                yield AwaitReadyElsewhere(node=node.name, needs=frozenset({_ids.start(node.name)}))
+        if are_awaited:
+            yield from waits(node.name for node in nodes)
 
     return Graph(tasks())

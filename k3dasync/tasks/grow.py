@@ -11,7 +11,7 @@ from k3dasync.tasks import _ids, _node
 from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.tasks.image import EnsureImage
 from k3dasync.tasks.join import Joins
-from k3dasync.tasks.leave import Forget, LeaveEtcd, Stayers
+from k3dasync.tasks.leave import LeaveEtcd, Stayers, forget
 from k3dasync.tasks.rebalance import Rebalance
 from k3dasync.tasks.server import AwaitApi, AwaitSupervisor
 from k3dasync.undo import NOTHING, ForgetNode, Undo
@@ -42,6 +42,39 @@ class Attach:
         network = await _node.network_of(context, self.network, None)
         await context.runtime.connect_network(
             self.node, network.id, address=None, labels={LABEL_RUN: self.run_id}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetNamesakes:
+    """Let a cluster forget nodes that had these names: all at once, by one connection."""
+
+    cluster: str
+    names: tuple[str, ...]
+    stayers: Stayers
+    needs: frozenset[TaskId]
+
+    @property
+    def id(self) -> TaskId:
+        return _ids.forget(self.cluster)
+
+    @property
+    def does(self) -> str:
+        return "delete Node objects and passwords of former nodes of these names"
+
+    @property
+    def undo(self) -> Undo:
+        return NOTHING
+
+    async def run(self, context: Context) -> None:
+        api = self.stayers.api
+        await forget(
+            self.names,
+            self.stayers.servers,
+            host=api.connect_host,
+            port=api.port,
+            runtime=context.runtime,
+            kubernetes=context.kubernetes,
         )
 
 
@@ -122,12 +155,17 @@ class Growth:
             return
         stayers = Stayers(servers=self.servers, api=self.cluster.api)
         up = _ids.supervisor(self.server)
-        for node in self.added:
-            needs = frozenset({_ids.container(node.name), up})
-            if node.role is Role.SERVER:
-                yield LeaveEtcd(node=node.name, stayers=stayers, needs=needs)
-                needs = frozenset({_ids.leave(node.name)})
-            yield Forget(node=node.name, stayers=stayers, needs=needs)
+        joining = [node.name for node in self.added if node.role is Role.SERVER]
+        for name in joining:
+            needs = frozenset({_ids.container(name), up})
+            yield LeaveEtcd(node=name, stayers=stayers, needs=needs)
+        names = tuple(node.name for node in self.added)
+        yield ForgetNamesakes(
+            cluster=self.cluster.name,
+            names=names,
+            stayers=stayers,
+            needs=frozenset({*map(_ids.container, names), *map(_ids.leave, joining), up}),
+        )
 
     @property
     def _way(self) -> tuple[str, ...]:
@@ -168,7 +206,9 @@ class Growth:
             start.node.role is Role.SERVER and not self.cluster.has_external_datastore,
         )
         attached = frozenset(_ids.attach(name, network) for network in self.networks[name])
-        free = frozenset({_ids.forget(name)}) if self._has_memory else frozenset[TaskId]()
+        free = (
+            frozenset({_ids.forget(self.cluster.name)}) if self._has_memory else frozenset[TaskId]()
+        )
         return replace(
             start,
             needs=start.needs | attached | free,

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -22,6 +23,7 @@ from k3dasync.etcd import (
     is_of,
     joining_member,
 )
+from k3dasync.gather import gather
 from k3dasync.graph import TaskId
 from k3dasync.kubernetes import Credentials, Kubernetes, KubernetesConnect, credentials_of
 from k3dasync.runtime import File, Runtime
@@ -190,7 +192,7 @@ class Forget:
 
     async def run(self, context: Context) -> None:
         await forget(
-            self.node,
+            [self.node],
             self.stayers.servers,
             host=self.stayers.api.connect_host,
             port=self.stayers.api.port,
@@ -246,7 +248,7 @@ async def _let_go(etcd: EtcdMembership, node: str, *, may_be_new: bool) -> None:
 
 
 async def forget(
-    node: str,
+    nodes: Sequence[str],
     servers: Sequence[str],
     *,
     host: str,
@@ -254,15 +256,14 @@ async def forget(
     runtime: Runtime,
     kubernetes: KubernetesConnect,
 ) -> None:
-    """Delete a node's Node object and its password, by the API at *host*, *port*.
+    """Delete nodes' Node objects and passwords, by the API at *host*, *port*.
 
     Raises KubernetesError if that does not do it.
     """
     found = await credentials(servers, runtime)
-    for server in servers:
-        await _strike_out(runtime, server, node)
+    await gather([partial(_strike_out, runtime, server, nodes) for server in servers])
     async with kubernetes(host, port, found) as api:
-        await _delete(api, node)
+        await gather([partial(_delete, api, node) for node in nodes])
 
 
 async def credentials(servers: Sequence[str], runtime: Runtime) -> Credentials:
@@ -299,14 +300,14 @@ async def _delete(api: Kubernetes, node: str) -> None:
     raise refusal
 
 
-async def _strike_out(runtime: Runtime, server: str, node: str) -> None:
-    """Take a node out of the file in which k3s before 1.20 keeps passwords."""
+async def _strike_out(runtime: Runtime, server: str, nodes: Sequence[str]) -> None:
+    """Take nodes out of the file in which k3s before 1.20 keeps passwords."""
     try:
         before = await runtime.read_file(server, PASSWORDS)
     except NotFound:
         return
-    lines = before.splitlines(keepends=True)
-    kept = [line for line in lines if line.split(b",")[1:2] != [node.encode()]]
+    lines, gone = before.splitlines(keepends=True), [[node.encode()] for node in nodes]
+    kept = [line for line in lines if line.split(b",")[1:2] not in gone]
     if kept != lines:
         file = File(path=PASSWORDS, content=b"".join(kept), mode=0o600)
         await runtime.write_files(server, [file])

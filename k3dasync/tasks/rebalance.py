@@ -2,20 +2,17 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import anyio
-
-from k3dasync import nginx, pauses
+from k3dasync import nginx
 from k3dasync.cluster import API_PORT, Cluster
-from k3dasync.errors import NotFound
 from k3dasync.graph import TaskId
 from k3dasync.member_errors import BalancerStale
 from k3dasync.resolve import balancer_files
 from k3dasync.runtime import File, Status
 from k3dasync.tasks import _ids
 from k3dasync.tasks._context import Context
+from k3dasync.tasks.taking import takes
 from k3dasync.undo import NOTHING, Undo
 
 RELOAD = "SIGHUP"
@@ -74,14 +71,12 @@ class Rebalance:
         """Return when its own image has made nginx's file of what was written."""
         wanted = set(self._upstreams())
         context.report.waiting(f"{self.name} to take its new configuration")
-        with anyio.move_on_after(TAKEN_SECONDS):
-            for pause in pauses.growing():
-                with suppress(NotFound):
-                    found = await context.runtime.read_file(self.name, nginx.CONFIG_PATH)
-                    if set(_UPSTREAM.findall(found)) == wanted:
-                        return
-                await anyio.sleep(pause)
-        raise BalancerStale(self.name, TAKEN_SECONDS)
+
+        def is_taken(found: bytes) -> bool:
+            return set(_UPSTREAM.findall(found)) == wanted
+
+        if not await takes(context.runtime, self.name, is_taken, seconds=TAKEN_SECONDS):
+            raise BalancerStale(self.name, TAKEN_SECONDS)
 
     def _upstreams(self) -> Iterable[tuple[bytes, bytes]]:
         for name in self.answering:

@@ -11,7 +11,7 @@ from itertools import chain
 
 import anyio
 
-from k3dasync import listening, nginx, pauses
+from k3dasync import listening, pauses
 from k3dasync.cluster import LABEL_CLUSTER, ApiChoice
 from k3dasync.errors import Conflict, EngineError, K3dAsyncError, NotFound
 from k3dasync.graph import Graph, TaskId
@@ -20,6 +20,7 @@ from k3dasync.life_errors import BalancerFailed
 from k3dasync.runtime import ContainerSpec, File, PortBinding, Runtime, Status
 from k3dasync.tasks import _ids
 from k3dasync.tasks._context import TaskReport
+from k3dasync.tasks.taking import takes
 from k3dasync.undo import NOTHING, Place, RestoreContainer, Undo
 
 LISTEN_SECONDS = 30.0
@@ -260,16 +261,12 @@ class Settle:
         name, runtime = self.to.name, context.runtime
         before = [f" {address}:".encode() for address in self.to.first_targets]
 
-        async def is_taken() -> bool:
-            try:
-                found = await runtime.read_file(name, nginx.CONFIG_PATH)
-            except NotFound:
-                return False
+        def is_taken(found: bytes) -> bool:
             return not any(address in found for address in before)
 
         await runtime.write_files(name, self.to.files)
         context.report.waiting(f"{name} to take its configuration")
-        if not await _until(is_taken, LISTEN_SECONDS):
+        if not await takes(runtime, name, is_taken, seconds=LISTEN_SECONDS):
             why = f"it has not taken its configuration after {LISTEN_SECONDS:g} s"
             raise BalancerFailed(name, why, await runtime.logs(name, tail=TAIL))
 

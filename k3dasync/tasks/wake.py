@@ -11,6 +11,7 @@ from k3dasync.graph import Graph, TaskId
 from k3dasync.tasks import _ids, _node, halt
 from k3dasync.tasks._context import ClusterTask, Context
 from k3dasync.tasks.again import Resume, StartWhereItWas
+from k3dasync.tasks.elsewhere import waits as waits_elsewhere
 from k3dasync.tasks.rebalance import Rebalance
 from k3dasync.tasks.server import AwaitApi, AwaitSupervisor
 from k3dasync.undo import NOTHING, Undo
@@ -63,10 +64,12 @@ def graph(
     addresses: Mapping[str, str],
     waiting: Waiting | None,
     rebalance: Rebalance | None,
+    elsewhere: Collection[str] = (),
 ) -> Graph[ClusterTask]:
     """Return what starts these nodes, and waits for them, if somebody can know of them.
 
-    *addresses*: by which the etcd of servers goes, where the engine chooses them.
+    *addresses*: by which the etcd of servers goes, where the engine chooses them. *elsewhere* are
+    those of a cluster that is somewhere else, which are waited for, too.
     """
     started = [node.name for node in nodes]
     waits = waiting.tasks(started) if waiting else ()
@@ -76,7 +79,7 @@ def graph(
         needs = frozenset(_ids.ready(name) for name in servers)
         balance = iter([replace(rebalance, needs=needs)])
     starts = (_start(node, paused, addresses, waiting) for node in nodes)
-    return Graph(chain(starts, waits, balance))
+    return Graph(chain(starts, waits, balance, waits_elsewhere(elsewhere)))
 
 
 def _start(

@@ -1,6 +1,7 @@
 """Nodes that come, go, stop and start while their cluster lives on, on a real engine."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -299,19 +300,59 @@ def test_agents_of_a_cluster_elsewhere(cli: Cli, api: DockerApi, own_name: str) 
     ):
         name = f"{own_name}x{number}"
         common = ("node", "create", name, "--image", cli.image, "--cluster", url, *more)
-        wrong = cli(*common, "--token", "wrong", "--timeout", "5s")
-        assert 124 == wrong.code, wrong.err
+        wrong = cli(*common, "--token", "wrong", "--timeout", "60s")
+        assert (1, True) == (wrong.code, "TOKEN_MISMATCH" in wrong.error), wrong.err
+        assert "401 Unauthorized" in wrong.err
         made = cli(*common, "--token", "sesame")
         assert 0 == made.code, made.err
         assert f"k3d-{name}-0" in ready_nodes(cli, own_name)
         assert url in cli("list").out
         if more:
+            assert 0 == cli("stop", url).code
+            again = cli("start", url)
+            assert (0, True) == (again.code, f"ready:k3d-{name}-0: done" in again.err), again.err
             gone = cli("delete", url)
             assert 0 == gone.code, gone.err
+            assert f"kubectl delete node k3d-{name}-0" in gone.err
             continue
         gone = cli("node", "delete", f"{name}-0")
         assert 0 == gone.code, gone.err
         assert f"kubectl delete node k3d-{name}-0" in gone.err
+    assert 0 == cli("delete", own_name).code
+
+
+def cordoned(api: DockerApi, server: str) -> set[str]:
+    """Return the nodes that take no pods, as a server's API says."""
+    said = json.loads(api.run_inside(server, "kubectl", "get", "nodes", "-o", "json"))
+    return {one["metadata"]["name"] for one in said["items"] if one["spec"].get("unschedulable")}
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "kill"])
+def test_a_delete_that_is_cut_leaves_the_node_as_it_was(
+    cli: Cli, api: DockerApi, variant: Variant, own_name: str, how: str
+) -> None:
+    """Not cordoned, and behind the load balancer; the next delete deletes it."""
+    cli.image = variant("fast-ha", "STANDIN_SCALE=0.3", "STANDIN_TICK=1.5")
+    assert 0 == cli.create(own_name, "--servers", "3").code
+    first, name = f"k3d-{own_name}-server-0", f"k3d-{own_name}-server-2"
+    before = upstreams(api, own_name)
+    with cli.start("node", "delete", name) as process:
+        until_event(process, cli, own_name, f"drain:{name}")
+        process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGKILL)
+        said = process.communicate()[1]
+    if how == "ctrl-c":
+        assert 130 == process.returncode, said
+        assert name in said
+    else:
+        assert 0 == cli("rollback", own_name).code
+    assert Status.RUNNING is status(name)
+    assert set() == cordoned(api, first)
+    assert before == upstreams(api, own_name)
+    assert 3 == len(members(first))
+    gone = cli("node", "delete", name)
+    assert 0 == gone.code, gone.err
+    assert name not in members(first)
+    assert 100 == connect_often(cli, own_name)
     assert 0 == cli("delete", own_name).code
 
 

@@ -84,8 +84,8 @@ def test_a_volume_without_a_filter_is_for_all_nodes() -> None:
     ) == made["server-0"].container.binds
 
 
-def test_named_volumes_of_ours_are_made_unless_they_are_there() -> None:
-    """Those that begin with k3d-, once each; others the engine makes, and they stay."""
+def test_named_volumes_are_made_unless_they_are_there() -> None:
+    """Once each; those that begin with k3d- go with the cluster, others stay their user's."""
     wanted = texts("k3d-data:/a@all", "k3d-data:/b@all", "k3d-old:/c@all", "mine:/d@all", "/e@all")
     spec = ClusterSpec(name="dev", volumes=wanted)
     first = decided(spec)
@@ -100,8 +100,10 @@ def test_named_volumes_of_ours_are_made_unless_they_are_there() -> None:
         present_volumes={"k3d-old"},
     )
 
-    assert ["k3d-dev-images", "k3d-data"] == [volume.name for volume in again.volumes]
-    assert "dev" == again.volumes[1].labels["k3d.cluster"]
+    made = {volume.name: volume.labels for volume in again.volumes}
+    assert ["k3d-dev-images", "k3d-data", "mine"] == list(made)
+    assert "dev" == made["k3d-data"]["k3d.cluster"]
+    assert {"k3dasync.run", "k3dasync.version"} == made["mine"].keys()
 
 
 def _network(cluster: Cluster) -> NetworkChoice:

@@ -54,7 +54,13 @@ from k3dasync.life_errors import (
     NotMade,
     SeveralFailed,
 )
-from k3dasync.member_errors import BalancerStale, CannotGrow, NodeNeeded, NothingToAsk
+from k3dasync.member_errors import (
+    BalancerStale,
+    CannotGrow,
+    NodeElsewhere,
+    NodeNeeded,
+    NothingToAsk,
+)
 from k3dasync.node_errors import DiskPressure, NodeCrashed, NodeMoved, NodeStuck
 from k3dasync.operations._ports import is_port_in_use
 from k3dasync.runtime import PortBinding
@@ -135,9 +141,11 @@ RAISED: tuple[K3dAsyncError, ...] = (
     ClusterDown("dev", "stopped", "start"),
     ExportIncomplete("x.tar.gz", ["no log"]),
     ProgramUnusable("kubectl", "no"),
+    NodeElsewhere("node", "dev"),
     NodeNeeded(["k3d-dev-server-0"], "no", "start it"),
     CannotGrow("dev", "server", "no"),
     NothingToAsk("dev", "add nodes"),
+    NodeElsewhere("k3d-gpu-0", "dev"),
     BalancerStale("k3d-dev-serverlb", 20.0),
     NotHalted("dev", ["k3d-dev-agent-0 still runs: no"]),
     SeveralFailed("failed for 2 of them: a, b"),

@@ -398,3 +398,16 @@ async def test_a_secret_is_deleted(api: Api, status: int, was_there: bool) -> No
         assert was_there == await kubernetes.delete_secret("kube-system", "a.node-password.k3s")
 
     assert ["DELETE /api/v1/namespaces/kube-system/secrets/a.node-password.k3s"] == api.asked
+
+
+async def test_deletions_share_a_connection(api: Api) -> None:
+    """Twenty nodes need no twenty handshakes."""
+    async with (
+        kubernetes_http.connect("127.0.0.1", api.port, CREDENTIALS) as kubernetes,
+        anyio.create_task_group() as group,
+    ):
+        for number in range(20):
+            group.start_soon(kubernetes.delete_node, f"k3d-dev-agent-{number}")
+
+    assert 20 == len(api.asked)
+    assert 1 == len(set(api.peers))

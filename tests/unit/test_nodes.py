@@ -508,6 +508,25 @@ async def test_a_start_waits_until_a_drained_server_is_uncordoned() -> None:
             del server.files[DRAINED]
 
 
+async def test_former_holders_of_many_names_are_forgotten_at_once() -> None:
+    """One task, which reads the file with old passwords once."""
+    path = "/var/lib/rancher/k3s/server/cred/node-passwd"
+    names = [f"k3d-a-{number}" for number in range(5)]
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        server = runtime.machine.inventory.containers["k3d-dev-server-0"]
+        server.files[path] = b"aa,k3d-a-0,k3d-a-0,\nbb,k3d-dev-agent-0,x,\ncc,k3d-a-4,y,\n"
+        store_of(runtime).passwords |= dict.fromkeys(names, "of another")
+        keeper = Keeper()
+        await create_nodes("dev", names, AGENTS, WITHIN, backend=backend, sinks=(keeper,))
+
+        assert b"bb,k3d-dev-agent-0,x,\n" == server.files[path]
+        assert all(store_of(runtime).nodes[name].is_ready for name in names)
+        kinds = [one.task for one in keeper.events if isinstance(one, events.TaskDone)]
+        assert ["forget:dev"] == [one for one in kinds if one.startswith("forget:")]
+
+
 async def test_old_password_files_lose_their_line() -> None:
     """k3s before 1.20 keeps passwords in a file on each server."""
     path = "/var/lib/rancher/k3s/server/cred/node-passwd"
@@ -555,13 +574,83 @@ async def test_agents_of_a_cluster_elsewhere() -> None:
         assert ["far", url] == [one.name for one in await list_clusters(runtime)]
         await stop_clusters(None, backend=backend)
         assert (url, "far") == tuple(reversed(await start(None, StartOptions(), backend=backend)))
+        await stop_nodes(["near-0"], backend=backend)
+        again = Keeper()
+        await start_nodes(["near-0"], NodeOptions(seconds=60), backend=backend, sinks=(again,))
+        assert ["start", "ready"] == [
+            one.task.partition(":")[0] for one in again.events if isinstance(one, events.TaskDone)
+        ]
+        assert [] == [one for one in again.events if isinstance(one, events.Warned)]
         keeper = Keeper()
         await delete_nodes(["near-0"], backend=backend, sinks=(keeper,))
         told = [one.text for one in keeper.events if isinstance(one, events.Warned)]
         assert [f"the cluster at {url} is not told; there: kubectl delete node k3d-near-0"] == told
-        done = await delete(None, backend=backend)
+        keeper = Keeper()
+        done = await delete(None, backend=backend, sinks=(keeper,))
+        told = [one.text for one in keeper.events if isinstance(one, events.Warned)]
+        assert [f"the cluster at {url} is not told; there: kubectl delete node k3d-near-1"] == told
         assert ("far", url) == done.deleted
         assert [] == list(await runtime.containers())
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("host", "token", "code"),
+    [
+        ("k3d-far-server-0", "wrong", "TOKEN_MISMATCH"),
+        ("k3d-far-server-0", "sesame", "NODE_PASSWORD_REJECTED"),
+        ("k3d-nosuch-server-0", "sesame", "API_UNREACHABLE"),
+    ],
+)
+async def test_an_agent_that_cannot_join_a_cluster_elsewhere_says_why(
+    host: str, token: str, code: str
+) -> None:
+    """Within seconds, and with its own words; it is gone again."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="far", token="sesame"), backend=backend)
+        store_of(runtime, "k3d-far-server-0").passwords["k3d-near-0"] = "another"
+        wanted = NodeSpec(token=token, networks=("k3d-far",))
+        began, url = anyio.current_time(), f"https://{host}:6443"
+        with pytest.raises(TaskFailed, match="its last words") as caught:
+            await create_elsewhere(url, ["k3d-near-0"], wanted, WITHIN, backend=backend)
+
+        assert code == caught.value.code
+        assert caught.value.hint
+        assert anyio.current_time() - began < 40
+        assert "k3d-near-0" not in [one.name for one in await runtime.containers()]
+
+
+@virtual_time
+async def test_a_stop_that_ends_the_quorum_says_so() -> None:
+    """Before it is done, with the way back; nothing is said of one that etcd can do without."""
+    async with FakeRuntime() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", servers=3), backend=backend)
+        keeper = Keeper()
+        await stop_nodes(["dev-server-1"], backend=backend, sinks=(keeper,))
+        assert [] == [one for one in keeper.events if isinstance(one, events.Warned)]
+        await stop_nodes(["dev-server-2"], backend=backend, sinks=(keeper,))
+        [told] = [one.text for one in keeper.events if isinstance(one, events.Warned)]
+        assert told.startswith("without k3d-dev-server-2 etcd has no quorum, 1 of 3 servers")
+        assert told.endswith("k3dasync node start k3d-dev-server-2")
+        await start_nodes(["dev-server-2"], NodeOptions(seconds=200), backend=backend)
+        await start_nodes(["dev-server-1"], NodeOptions(seconds=200), backend=backend)
+        assert all(node.is_ready for node in store_of(runtime).nodes.values())
+        assert "backup" not in await config(runtime)
+
+
+async def test_a_name_that_is_repeated_counts_once() -> None:
+    """With and without `k3d-`."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await create(ClusterSpec(name="dev", agents=1), backend=backend)
+        names = ["dev-agent-0", "dev-agent-0", "k3d-dev-agent-0"]
+        assert ["k3d-dev-agent-0"] == (await stop_nodes(names, backend=backend)).done
+        started = await start_nodes(names, NodeOptions(seconds=60), backend=backend)
+        assert ["k3d-dev-agent-0"] == started.done
+        done = await delete_nodes([*names, "nosuch", "nosuch"], backend=backend)
+        assert (("k3d-dev-agent-0",), ("nosuch",)) == (done.deleted, done.absent)
 
 
 @pytest.mark.parametrize(
@@ -714,6 +803,9 @@ async def test_servers_share_a_datastore_outside() -> None:
         (["delete", "x", "--all"], "CONFLICTING_FLAGS"),
         (["delete", "x", "-r"], "CONFLICTING_FLAGS"),
         (["start"], "MISSING_VALUE"),
+        (["start", ""], "MISSING_VALUE"),
+        (["stop", ""], "MISSING_VALUE"),
+        (["delete", "x", ""], "MISSING_VALUE"),
         (["stop", "nosuch"], "NODE_NOT_FOUND"),
     ],
 )
