@@ -1,5 +1,6 @@
 """A command in a container: its input as fast as it reads, all of its output, its exit code."""
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -11,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import anyio
+from aiodocker.containers import DockerContainer
 from aiodocker.execs import Exec
 from aiodocker.stream import Message, Stream
 from anyio import BrokenResourceError, EndOfStream
@@ -25,9 +27,19 @@ PIECE = 64 * 2**10
 STALL_SECONDS = 2.0
 """Between two looks at a command whose input does not move. Docker 20.10 often keeps the
 connection of one that ended before its input did (seen in five runs of six)."""
-END_SECONDS = 10.0
-"""For a command whose input was cut: it finds its input at its end, and ends. The engine needs
-milliseconds to tell it; on a busy disk, it may first have to finish a write."""
+END_SECONDS = 1.0
+"""For a command that is cut: it finds its input at its end, and ends; the engine needs milliseconds
+to tell it. One that hangs is killed then."""
+KILL_SECONDS = 10.0
+"""For that, on an engine that is busy: another command has to be started."""
+MARK = "K3DASYNC_EXEC"
+"""The variable by which a command, and its children, are found among a container's processes: the
+engine tells only the number that a process has on its host."""
+_KILL = f"""\
+for process in /proc/[0-9]*; do
+  if grep -q "{MARK}=$1" "$process/environ" 2>/dev/null; then kill -9 "${{process#/proc/}}"; fi
+done
+"""
 Slot = AbstractAsyncContextManager[None]
 """A place among the calls of one kind."""
 _LOST = (ConnectionError, aiohttp.ClientError)
@@ -44,14 +56,16 @@ async def execute(
 ) -> Executed:
     """Run it; raises foreign errors, so use it inside `mapped`, and what *stdin* or *take* raises.
 
-    The *slot* is held until it has started.
+    The *slot* is held until it has started. If this is cut, the command ends.
     """
     process: Exec | None = None
+    target, mark = connection.docker.containers.container(container), secrets.token_hex(8)
     try:
         async with AsyncExitStack() as stack:
             async with slot:
-                target = connection.docker.containers.container(container)
-                process = await target.exec(list(command), stdin=stdin is not None, user="0")
+                process = await target.exec(
+                    list(command), stdin=stdin is not None, user="0", environment={MARK: mark}
+                )
                 # Without a limit: only the command and its input know how long they take.
                 stream = process.start(timeout=aiohttp.ClientTimeout(total=None), detach=False)
                 await stack.enter_async_context(_cut_off(stream))
@@ -64,9 +78,19 @@ async def execute(
         return Executed(code=await _exit_code(process), out=bytes(said[1]), err=bytes(said[2]))
     except BaseException:
         if process is not None:
-            with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
-                await _exit_code(process)
+            with suppress(Exception), anyio.move_on_after(KILL_SECONDS, shield=True):
+                await _end(process, target, mark)
         raise
+
+
+async def _end(process: Exec, target: DockerContainer, mark: str) -> None:
+    """Return when a command whose input was cut has ended, if need be by force."""
+    with anyio.move_on_after(END_SECONDS):
+        await _exit_code(process)
+        return
+    killer = await target.exec(["sh", "-c", _KILL, "sh", mark], user="0")
+    await killer.start(detach=True)
+    await _exit_code(process)
 
 
 @asynccontextmanager

@@ -1094,15 +1094,16 @@ async def test_an_input_that_breaks_off_is_raised(bench: Bench) -> None:
         await bench.runtime.execute(name, ["cat"], stdin=broken)
 
 
-async def test_a_command_that_is_cut_ends(bench: Bench) -> None:
-    """Cancelled while it waits for input, it does not stay: its input is at its end."""
+@pytest.mark.parametrize("command", [("cat",), ("tail", "-f", "/dev/null")])
+async def test_a_command_that_is_cut_ends(bench: Bench, command: tuple[str, ...]) -> None:
+    """Cancelled while it waits for input, it does not stay, nor does one that reads none."""
     name = await running(bench)
 
     with anyio.fail_after(30), anyio.move_on_after(1) as scope:
-        await bench.runtime.execute(name, ["cat"], stdin=Never())
+        await bench.runtime.execute(name, command, stdin=Never())
 
     assert scope.cancelled_caught
-    assert not await bench.executes(name, "cat")
+    assert not await bench.executes(name, command[0])
 
 
 async def test_a_command_can_be_talked_with(bench: Bench) -> None:
