@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from k3dasync.commands._clusters import AllFlag
 from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 from k3dasync.commands._new_registry import DEFAULT_FLAGS, NewRegistryFlags
 from k3dasync.commands._node_rows import node_table
@@ -112,7 +111,9 @@ def how_to(made: "Registry", *, is_used: bool) -> str:
 
 def delete(
     *names: _Names,
-    all: AllFlag = False,
+    all: Annotated[
+        bool, Parameter(name=["--all", "-a"], negative="", help="All registries.")
+    ] = False,
     keep_volume: Annotated[
         bool,
         Parameter(negative="", help="Keep what it has stored, also where that has no name."),

@@ -280,11 +280,20 @@ class _Disconnect(_Change):
                 what = f"delete it instead: k3dasync registry delete {one.name}"
                 raise RegistryUnusable(one.name, f"it is a part of cluster {owner}", what)
 
+    @property
+    def needs_restart(self) -> bool:
+        return bool(self._leaving) and super().needs_restart
+
+    @property
+    def _leaving(self) -> list[str]:
+        return [one.name for one in self.found if self.cluster.network_name in one.addresses]
+
     async def graph(self) -> Graph[ClusterTask]:
         network = self.cluster.network_name
-        leaving = [one.name for one in self.found if network in one.addresses]
         told = _node_registries.forgotten(self.states, self.registries)
-        return registry_use.disconnects(self.cluster.name, network, leaving, told, self._hosting())
+        return registry_use.disconnects(
+            self.cluster.name, network, self._leaving, told, self._hosting()
+        )
 
     def _hosting(self) -> registry_use.Told | None:
         if self.others:

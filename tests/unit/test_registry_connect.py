@@ -113,6 +113,17 @@ async def test_a_second_time_changes_nothing() -> None:
         assert hosts == await read(runtime, NODES[0], entrypoint.POD_HOSTS_PATH)
 
 
+async def test_nothing_is_to_be_restarted_where_nothing_was_used() -> None:
+    """A disconnect of a registry that is not connected is no error, and done at once."""
+    async with runtime_of() as runtime:
+        backend = backend_of(runtime)
+        await registry_create.create(alone(REG), backend=backend)
+        await create(SPEC, backend=backend)
+        assert () == (await disconnect([REG], ["dev"], backend=backend)).to_restart
+        await connect([REG], ["dev"], backend=backend)
+        assert ("dev",) == (await disconnect([REG], ["dev"], backend=backend)).to_restart
+
+
 async def test_what_the_user_says_stays_and_comes_back() -> None:
     """Own mirrors, unknown keys: also after the registry has gone again."""
     mine = "mirrors:\n  a.example:\n    endpoint: [https://b.example]\nnew: 0x10\n"
