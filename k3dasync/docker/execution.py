@@ -32,7 +32,7 @@ END_SECONDS = 1.0
 to tell it. One that hangs is killed then."""
 KILL_SECONDS = 10.0
 """For that, on an engine that is busy: another command has to be started."""
-MARK = "K3DASYNC_EXEC"
+MARK = "EXEC_OF_K3DASYNC"
 """The variable by which a command, and its children, are found among a container's processes: the
 engine tells only the number that a process has on its host."""
 _KILL = f"""\
