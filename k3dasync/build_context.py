@@ -51,14 +51,21 @@ class Context:
         return bases_of(self.content)
 
 
+def refuse_missing(path: str, file: str) -> None:
+    """Raise SpecError if there is no such folder, or the Dockerfile that is named is not there."""
+    if not Path(path).is_dir():
+        raise SpecError(f"cannot build from {path}: it is no folder")
+    if file and file != STDIN:
+        _read(Path(file))
+
+
 def read_context(path: str, file: str) -> Context:
     """Return a folder's context; *file* is its Dockerfile, empty for the usual one.
 
     Raises SpecError if something of it cannot be read.
     """
+    refuse_missing(path, file)
     root = Path(path)
-    if not root.is_dir():
-        raise SpecError(f"cannot build from {path}: it is no folder")
     ignore = root / _IGNORE
     ignored = tuple(_read(ignore).decode(errors="replace").splitlines()) if ignore.exists() else ()
     if file == STDIN:

@@ -32,10 +32,12 @@ async def build_images(
 ) -> Imported:
     """Build an image, and import it into all nodes of clusters under all of its tags.
 
-    *seconds* is for both together, None means no limit. Raises ClusterNotFound before anything is
-    built, BuildFailed before anything is imported, and else what an import raises.
+    *seconds* is for both together, None means no limit. Raises SpecError or ClusterNotFound before
+    anything is built, BuildFailed before anything is imported, and else what an import raises.
     """
     stop = stop or Stop()
+    if not request.is_remote and request.context != STDIN:
+        await to_thread.run_sync(build_context.refuse_missing, request.context, request.file)
     facts = await backend.runtime.facts()
     clusters = tuple(dict.fromkeys(clusters))
     with shared_locks(clusters, facts.id):

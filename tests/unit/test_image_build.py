@@ -128,6 +128,32 @@ async def test_a_build_that_fails_imports_nothing(
         assert "IMAGE_BUILD_FAILED" == last.code
 
 
+@pytest.mark.parametrize(
+    ("folder", "file", "words"),
+    [("nowhere", "", "it is no folder"), (".", "nowhere", "cannot read .*: No such file")],
+)
+async def test_what_is_missing_is_told_before_any_builder_is_asked(
+    tmp_path: Path, folder: str, file: str, words: str
+) -> None:
+    """The same whichever builds, and no run is begun."""
+    async with laboratory(tmp_path) as lab:
+        request = BuildRequest(
+            tags=("app:dev",),
+            context=str(tmp_path / folder),
+            file=str(tmp_path / file) if file else "",
+        )
+        with pytest.raises(SpecError, match=words):
+            await build_images(
+                request,
+                ["dev"],
+                builder=Absent(),
+                seconds=None,
+                backend=backend_of(lab.runtime),
+                sinks=(lab.keeper,),
+            )
+        assert [] == lab.keeper.events
+
+
 async def test_an_import_that_fails_is_told_as_such(tmp_path: Path) -> None:
     """The image is built then, and on the engine."""
     async with laboratory(tmp_path) as lab:
