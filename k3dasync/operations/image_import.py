@@ -1,6 +1,6 @@
 """Importing images into the nodes of clusters: read once, given to all of them at the same time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -9,7 +9,7 @@ from k3dasync import events, local_archives, unpacking
 from k3dasync.backend import Backend
 from k3dasync.errors import ImportFailed, Interrupted, K3dAsyncError
 from k3dasync.events import EventSink
-from k3dasync.graph import Graph
+from k3dasync.graph import Graph, TaskId
 from k3dasync.image_archive import full_name
 from k3dasync.image_match import STDIN, match
 from k3dasync.operations._image_targets import running_nodes, shared_locks
@@ -82,13 +82,19 @@ def judge(report: Report) -> K3dAsyncError | None:
     by_node = {id: why for id, why in report.failed.items() if id.startswith("load:")}
     by_source = {id: why for id, why in report.failed.items() if id not in by_node}
     if by_source and all(str(why).startswith(tasks.BROKEN_OFF) for why in by_node.values()):
-        shown = [f"{id.partition(':')[2]}: {why}" for id, why in by_source.items()]
-        return ImportFailed(f"not imported: {'; '.join(shown)}")
+        return ImportFailed(f"not imported: {_grouped(by_source)}")
     failed = by_node or report.failed
-    shown = [f"{id.partition(':')[2]}: {why}" for id, why in failed.items()]
     done = sum(id.startswith("load:") for id in report.done)
     rest = f"; done on {done} other node{'s' * (done != 1)}" if done else ""
-    return ImportFailed(f"not imported into {'; '.join(shown)}{rest}")
+    return ImportFailed(f"not imported into {_grouped(failed)}{rest}")
+
+
+def _grouped(failed: Mapping[TaskId, Exception]) -> str:
+    """Return what failed with the reasons, each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for id, why in failed.items():
+        by_reason.setdefault(str(why), []).append(id.partition(":")[2])
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
 
 
 async def perform(

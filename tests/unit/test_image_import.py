@@ -284,6 +284,8 @@ async def test_without_any_reader_nothing_more_is_read() -> None:
             await lab.run()
 
         assert "no node takes it" not in str(raised.value)
+        assert 1 == str(raised.value).count("ctr: full")
+        assert all(node in str(raised.value) for node in NODES)
         read = [verb for verb, _ in lab.runtime.faults.calls].count("export_piece")
         assert read < 20
         assert_laws(lab.keeper.events)
