@@ -94,7 +94,7 @@ def _grouped(failed: Mapping[TaskId, Exception]) -> str:
     by_reason: dict[str, list[str]] = {}
     for id, why in failed.items():
         by_reason.setdefault(str(why), []).append(id.partition(":")[2])
-    return "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+    return "; ".join(f"{', '.join(sorted(names))}: {why}" for why, names in by_reason.items())
 
 
 async def perform(

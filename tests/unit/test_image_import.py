@@ -280,7 +280,9 @@ async def test_without_any_reader_nothing_more_is_read() -> None:
     async with world(size=10_000_000) as lab:
         for node in NODES:
             lab.runtime.trouble_imports(node, Ctr(most=0, says="ctr: full"))
-        with pytest.raises(ImportFailed, match="agent-1: ctr: full") as raised:
+        with pytest.raises(
+            ImportFailed, match="k3d-dev-agent-0, k3d-dev-agent-1, k3d-dev-server-0: ctr: full"
+        ) as raised:
             await lab.run()
 
         assert "no node takes it" not in str(raised.value)
