@@ -10,6 +10,7 @@ import pytest
 
 from k3dasync import events
 from k3dasync.docker.runtime import DockerRuntime
+from k3dasync.graph import TaskId
 from k3dasync.runtime import ContainerSpec, File
 from tests.certificates import Authority
 from tests.engine import NODE_IMAGE
@@ -88,7 +89,7 @@ def test_three_servers_at_once(cli: Cli, own_name: str) -> None:
         assert names == ready_nodes(cli, own_name)
         log = cli.events(own_name)
         assert_laws(log)
-        assert_independent(log, [f"start:{name}" for name in names[1:]])
+        assert_independent(log, [TaskId(f"start:{name}") for name in names[1:]])
         assert outside.endpoint not in created.err + cli("list", own_name, "-o", "json").out
         assert "" != inside(outside.container, "etcd", "--version")
 
@@ -106,13 +107,13 @@ def test_three_servers_at_once(cli: Cli, own_name: str) -> None:
         assert 0 == cli("delete", own_name).code
 
 
-def assert_independent(log: list[events.AnyEvent], tasks: list[str]) -> None:
+def assert_independent(log: list[events.AnyEvent], tasks: list[TaskId]) -> None:
     """Check that none of these tasks waited for another one, by way of others either."""
     first = log[0]
     assert isinstance(first, events.RunStarted)
     needs = {task.id: task.needs for task in first.plan}
     for task in tasks:
-        before, found = list(needs[task]), set[str]()
+        before, found = list(needs[task]), set[TaskId]()
         while before:
             found.add(one := before.pop())
             before += needs[one]
