@@ -7,6 +7,7 @@ from k3dasync.addresses import HOST_NETWORK
 from k3dasync.grammar.balancer import BalancerSettings
 from k3dasync.grammar.filters import Members
 from k3dasync.grammar.joins import JoinOrder
+from k3dasync.grammar.names import spellings
 from k3dasync.images import K3S_VERSION
 from k3dasync.runtime import ContainerSpec, NetworkSpec, VolumeSpec
 from k3dasync.spec import ClusterSpec, WaitLevel
@@ -262,7 +263,7 @@ def registry_name(spec: ClusterSpec) -> str | None:
     if spec.registry is None:
         return None
     name = spec.registry.name or f"k3d-{spec.name}-registry"
-    used = {known for one in spec.registries for known in (one.name, f"k3d-{one.name}")}
+    used = {known for one in spec.registries for known in spellings(one.name)}
     return None if name in used else name
 
 

@@ -30,6 +30,11 @@ class Executed:
     out: bytes = b""
     err: bytes = b""
 
+    @property
+    def last_line(self) -> str:
+        """The last line of its error output, where programs say why they failed."""
+        return self.err.decode(errors="replace").strip().rpartition("\n")[2]
+
 
 Take = Callable[[int, bytes], Awaitable[None]]
 """Takes what a command says: 1 is its output, 2 its error output. Slow, it slows the command."""

@@ -4,7 +4,6 @@ Every line is handed to the kernel before the act it announces, so that a proces
 moment has told what it may have made. Nothing is ever buffered here.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -17,6 +16,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from k3dasync import locks
 from k3dasync.errors import ClusterBusy, JournalError
 from k3dasync.events import (
     INTENTIONS,
@@ -88,7 +88,7 @@ def lock_file(
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, had = _opened(path, wait=wait, is_shared=is_shared)
+            descriptor, had = locks.opened(path, wait=wait, is_shared=is_shared)
             stack.callback(os.close, descriptor)
             if had:
                 os.ftruncate(descriptor, 0)
@@ -106,42 +106,9 @@ def _remove_unless_held(path: Path, descriptor: int) -> None:
     """Remove a file whose lock is held, unless others share that."""
     with suppress(OSError):  # then it is a leftover, which a prune removes
         # What is shared becomes exclusive in two steps, between which the file may change hands.
-        if _try_lock(descriptor, wait=False, is_shared=False) and _is_at(path, descriptor):
+        is_alone = locks.try_lock(descriptor, wait=False, is_shared=False)
+        if is_alone and locks.is_at(path, descriptor):
             path.unlink()
-
-
-def _opened(path: Path, *, wait: bool, is_shared: bool) -> tuple[int, bool]:
-    """Return an open file, and whether its lock was had.
-
-    A file that was removed before we had its lock is nobody's any more: then the next one counts.
-    """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            had = _try_lock(descriptor, wait=wait, is_shared=is_shared)
-            if not had or _is_at(path, descriptor):
-                return descriptor, had
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        there, mine = path.stat(), os.fstat(descriptor)
-    except FileNotFoundError:
-        return False
-    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
-
-
-def _try_lock(descriptor: int, *, wait: bool, is_shared: bool) -> bool:
-    kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
-    try:
-        fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager

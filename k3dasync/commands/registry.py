@@ -8,6 +8,7 @@ from k3dasync.commands._create_flags import EventsFlag, RuntimeFlag
 from k3dasync.commands._new_registry import DEFAULT_FLAGS, NewRegistryFlags
 from k3dasync.commands._node_rows import node_table
 from k3dasync.commands._tables import NoHeadersFlag, OutputFlag, print_list, structured
+from k3dasync.grammar.names import PREFIX
 from k3dasync.invalid import ConflictingFlags, MissingValue
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from k3dasync.operations.registry_create import LoneRegistry
     from k3dasync.runtime import EngineReader
 
-PREFIX = "k3d-"
 _Names = Annotated[str, Parameter(help="Registries; k3d- may be left out.", negative="")]
 _Clusters = Annotated[
     tuple[str, ...],

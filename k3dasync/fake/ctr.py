@@ -134,8 +134,10 @@ def _administer(container: Container, verb: str, node: str) -> Executed:
             return Executed(code=0, out=json.dumps(shown).encode())
         case "drain":
             store.drain(node)
+        case "cordon":
+            store.cordoned.add(node)
         case _:
-            store.cordon(node, is_over=verb == "uncordon")
+            store.cordoned.discard(node)
     return Executed(code=0, out=f"node/{node} {verb}ed".encode())
 
 

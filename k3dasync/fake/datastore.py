@@ -211,17 +211,10 @@ class Datastore:
         node = name.removesuffix(PASSWORD_SUFFIX)
         return name != node and self.passwords.pop(node, None) is not None
 
-    def drain(self, node: str) -> bool:
-        """Let nothing run on a node any more; say whether there is one of that name."""
-        if node not in self.nodes:
-            return False
+    def drain(self, node: str) -> None:
+        """Let nothing run on a node any more."""
         self.drained.add(node)
-        return self.cordon(node)
-
-    def cordon(self, node: str, *, is_over: bool = False) -> bool:
-        """Let nothing new run on a node, or let it again; say whether there is one of that name."""
-        (self.cordoned.discard if is_over else self.cordoned.add)(node)
-        return node in self.nodes
+        self.cordoned.add(node)
 
     def note(self, workload: Workload) -> None:
         """Set what an object of k3s's own namespace says, and make it if it is not there.

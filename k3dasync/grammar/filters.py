@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from k3dasync.errors import InvalidFilter
+from k3dasync.grammar.names import spellings
 from k3dasync.grammar.text import Text
 
 
@@ -191,7 +192,7 @@ def _chosen(one: NodeFilter, members: Members) -> Sequence[str]:
 def _called(one: NodeFilter, members: Members) -> str:
     """Return the node of that name, from which `k3d-` and the cluster's name may be left out."""
     for found in (
-        [name for name in members.all if name in {one.name, f"k3d-{one.name}"}],
+        [name for name in members.all if name in spellings(one.name)],
         [name for name in members.all if name.endswith(f"-{one.name}")],
     ):
         if len(found) == 1:

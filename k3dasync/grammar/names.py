@@ -1,9 +1,15 @@
-"""What clusters are called."""
+"""What clusters, nodes and registries are called."""
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
 
 from k3dasync.invalid import InvalidName
 
+FoundT = TypeVar("FoundT")
+
+PREFIX = "k3d-"
+"""Of the names of nodes and registries; whoever types one may leave it out."""
 DEFAULT_NAME = "k3s-default"
 MAX_NAME = 32
 """k3d's limit: with prefix and suffix a node's name stays below a hostname's 63 characters."""
@@ -32,3 +38,18 @@ def check_name(name: str) -> str:
             "between them also '-' and '.'"
         )
     return name
+
+
+def spellings(name: str) -> tuple[str, str]:
+    """Return the names that a node or registry can have which is called so."""
+    return name, f"{PREFIX}{name}"
+
+
+def called(found: Mapping[str, FoundT], name: str) -> FoundT | None:
+    """Return what is called so, by its whole name first; None if nothing is."""
+    return next((found[one] for one in spellings(name) if one in found), None)
+
+
+def with_prefix(name: str) -> str:
+    """Return the whole name of a node or registry."""
+    return f"{PREFIX}{name.removeprefix(PREFIX)}"

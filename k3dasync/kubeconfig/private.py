@@ -5,13 +5,13 @@ and programs between us and kubectl close what they do not know. So who is kille
 lock is gone then, which tells it from those in use in whatever process namespace.
 """
 
-import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from k3dasync import locks
 from k3dasync.journal import state_dir
 
 
@@ -31,7 +31,8 @@ def private_file(cluster: str, content: bytes) -> Iterator[Path]:
     """
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, path = _made(folder, cluster)
+    path = folder / f"k3d-{cluster}-{secrets.token_hex(8)}.yaml"
+    descriptor, _ = locks.opened(path, wait=True, is_shared=False)
     try:
         os.write(descriptor, content)
         yield path
@@ -56,28 +57,17 @@ def cluster_of(path: Path) -> str:
     return path.name.removeprefix("k3d-").rpartition("-")[0]
 
 
-def _made(folder: Path, cluster: str) -> tuple[int, Path]:
-    """Return an open, locked file: another one if somebody took it for abandoned before that."""
-    while True:
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f"k3d-{cluster}-", suffix=".yaml")
-        path = Path(name)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists():
-            return descriptor, path
-        os.close(descriptor)
-
-
 def _free(path: Path, *, removes: bool) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if removes:
+        is_free = locks.try_lock(descriptor, wait=False, is_shared=False)
+        if is_free and removes:
             path.unlink(missing_ok=True)
     except OSError:
         return False
     finally:
         os.close(descriptor)
-    return True
+    return is_free

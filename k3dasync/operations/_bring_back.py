@@ -35,7 +35,7 @@ async def uncordon(undo: Uncordon, runtime: Runtime) -> None:
         if done.code == 0 or b"not found" in done.err:  # half deleted: there is nothing to uncordon
             await runtime.execute(undo.node, ["rm", "-f", CORDONED])
             return
-        why = done.err.decode(errors="replace").strip().rpartition("\n")[2]
+        why = done.last_line
     raise KubernetesError(f"cannot uncordon {undo.node}: {why}")
 
 

@@ -1,6 +1,6 @@
 """What became of nodes that were to be deleted, by the ends of the tasks about them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -29,7 +29,11 @@ class Departure:
 
     def of(self, *fates: Fate) -> list[str]:
         """Return the nodes with these fates."""
-        return [name for name, fate in self.fates.items() if fate in fates]
+        return _of(self.fates, *fates)
+
+
+def _of(all: Mapping[str, Fate], *fates: Fate) -> list[str]:
+    return [name for name, fate in all.items() if fate in fates]
 
 
 def departure(cluster: str, names: Sequence[str], run: Run) -> Departure:
@@ -60,13 +64,12 @@ def told(found: Collection[Departure], names: Collection[str]) -> str:
     fates = dict.fromkeys(names, Fate.STAYS)
     for one in found:
         fates |= one.fates
-    every = Departure("", fates)
     parts = []
-    if gone := every.of(Fate.GONE):
+    if gone := _of(fates, Fate.GONE):
         parts.append(f"deleted: {', '.join(gone)}")
-    if half := every.of(Fate.HALF):
+    if half := _of(fates, Fate.HALF):
         parts.append(f"half deleted: {', '.join(half)}; finish with: {to_finish(half)}")
-    if stays := every.of(Fate.STAYS):
+    if stays := _of(fates, Fate.STAYS):
         parts.append(f"not deleted: {', '.join(stays)}")
     for one in found:
         if one.kept:

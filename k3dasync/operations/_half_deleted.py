@@ -7,14 +7,13 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import is_elsewhere
 from k3dasync.errors import K3dAsyncError
 from k3dasync.gather import gather
+from k3dasync.grammar.names import with_prefix
 from k3dasync.journal import past_runs
 from k3dasync.kubernetes import Nodes
 from k3dasync.member_errors import NodeElsewhere
 from k3dasync.operations._existing import existing_clusters
 from k3dasync.operations._members import members_of
 from k3dasync.tasks import leave
-
-_PREFIX = "k3d-"
 
 
 async def half_deleted(names: Sequence[str], backend: Backend) -> dict[str, list[str]]:
@@ -25,7 +24,7 @@ async def half_deleted(names: Sequence[str], backend: Backend) -> dict[str, list
     """
     if not names:
         return {}
-    wanted = {f"{_PREFIX}{name.removeprefix(_PREFIX)}" for name in names}
+    wanted = set(map(with_prefix, names))
     clusters = [name for name in await existing_clusters(backend.runtime) if not is_elsewhere(name)]
     known = await gather([partial(_nodes_of, cluster, backend) for cluster in clusters])
     found: dict[str, list[str]] = {}

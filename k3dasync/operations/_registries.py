@@ -13,6 +13,7 @@ from k3dasync.cluster import (
 )
 from k3dasync.errors import NotFound, RegistryUnusable
 from k3dasync.gather import gather
+from k3dasync.grammar.names import called
 from k3dasync.operations._observe import World
 from k3dasync.runtime import (
     ANY_ADDRESS,
@@ -47,8 +48,7 @@ async def used_registries(
 
 
 def _find(name: str, world: World) -> ContainerState:
-    found = {one.name: one for one in world.containers if one.name in {name, f"k3d-{name}"}}
-    container = found.get(name) or found.get(f"k3d-{name}")
+    container = called({one.name: one for one in world.containers}, name)
     if container is None:
         raise RegistryUnusable(
             name, "there is no container of that name", "see what there is: k3dasync node list"

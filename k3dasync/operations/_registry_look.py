@@ -6,6 +6,7 @@ from functools import partial
 from k3dasync.cluster import APP, LABEL_ROLE, Registry, Role
 from k3dasync.errors import NotFound
 from k3dasync.gather import gather
+from k3dasync.grammar.names import called, spellings
 from k3dasync.life_errors import RegistryNotFound
 from k3dasync.operations._registries import registry_of
 from k3dasync.operations._registry_removal import registries_of
@@ -25,9 +26,9 @@ async def find_registries(
         return tuple(found[name] for name in sorted(found))
     chosen: dict[str, ContainerState] = {}
     for name in names:
-        one = found.get(name) or found.get(f"k3d-{name}")
+        one = called(found, name)
         if one is None:
-            other = containers.get(name) or containers.get(f"k3d-{name}")
+            other = called(containers, name)
             role = other.labels.get(LABEL_ROLE, "") if other else ""
             raise RegistryNotFound(name, f"{other.name} is a {role}" if other and role else "")
         chosen[one.name] = one
@@ -42,7 +43,9 @@ async def present_registries(
     Raises RegistryNotFound if a name is that of something else.
     """
     there = {one.name for one in await runtime.containers(APP)}
-    known = None if names is None else [n for n in names if {n, f"k3d-{n}"} & there]
+    known = (
+        None if names is None else [name for name in names if there.intersection(spellings(name))]
+    )
     absent = () if names is None else tuple(name for name in names if name not in (known or ()))
     return await find_registries(known, runtime), absent
 

@@ -57,10 +57,11 @@ async def known_names(names: Sequence[str] | None, runtime: EngineReader) -> tup
     there = {name: one for name, one in (await existing_clusters(runtime)).items() if one.nodes}
     if names is None:
         return tuple(there)
-    absent = [name for name in dict.fromkeys(names) if name not in there]
+    wanted = tuple(dict.fromkeys(names))
+    absent = [name for name in wanted if name not in there]
     if absent:
         raise ClusterNotFound(", ".join(absent))
-    return tuple(dict.fromkeys(names))
+    return wanted
 
 
 async def each(

@@ -8,6 +8,7 @@ from k3dasync import nginx
 from k3dasync.cluster import APP, LABEL_ROLE, Role
 from k3dasync.errors import ClusterNotFound, EngineError, NodeNotFound
 from k3dasync.gather import gather
+from k3dasync.grammar.names import called
 from k3dasync.operations._existing import ExistingCluster, existing_clusters
 from k3dasync.operations._inspect import inspect_present
 from k3dasync.operations._k3d_json import Shown
@@ -38,7 +39,7 @@ async def list_nodes(
     found = {node.name: node for node in await runtime.containers(APP)}
     chosen = {}
     for name in names:
-        node = found.get(name) or found.get(f"k3d-{name}")
+        node = called(found, name)
         if node is None:
             raise NodeNotFound(name)
         chosen[node.name] = node

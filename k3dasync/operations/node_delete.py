@@ -7,6 +7,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_ROLE, Cluster, Node, Role
 from k3dasync.errors import ClusterNotFound, K3dAsyncError, RollbackIncomplete
 from k3dasync.events import EventSink
+from k3dasync.grammar.names import called, spellings
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock
 from k3dasync.member_errors import NodeNeeded, NothingToAsk
@@ -86,12 +87,12 @@ async def delete_nodes(
     node could not be deleted and stays.
     """
     there = {one.name: one for one in await backend.runtime.containers(APP)}
-    found = {name: there.get(name) or there.get(f"k3d-{name}") for name in names}
+    found = {name: called(there, name) for name in names}
     chosen = tuple({one.name: one for one in found.values() if one is not None}.values())
     unseen = [name for name, one in found.items() if one is None]
     gone = await half_deleted(unseen, backend)
     deleted = await _delete(chosen, backend, sinks, stop, forced=forced, gone=gone)
-    absent = tuple(name for name in unseen if not {name, f"k3d-{name}"} & {*deleted})
+    absent = tuple(name for name in unseen if not {*spellings(name)} & {*deleted})
     return NodesDeleted(deleted=deleted, absent=absent)
 
 

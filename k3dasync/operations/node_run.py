@@ -27,6 +27,7 @@ from k3dasync.operations._run import Run, Stop, new_run_id
 from k3dasync.operations._several import Ends, each, merged
 from k3dasync.operations.listing import list_nodes
 from k3dasync.operations.start import etcd_addresses, watch_of
+from k3dasync.quorum import is_lost_without
 from k3dasync.runtime import ContainerDetail, ContainerState, EngineFacts, Status
 from k3dasync.scheduler import Report
 from k3dasync.tasks import ClusterTask, halt, wake
@@ -309,15 +310,12 @@ def _lost_quorum(nodes: Sequence[Node], members: Members | None) -> list[str]:
     """Return what is told if etcd has a quorum, and will have none without these nodes."""
     if members is None or not members.has_etcd:
         return []
-    servers, names = members.cluster.servers, [node.name for node in nodes]
-    going = [node.name for node in servers if node.name in names]
-    running = members.running_servers()
-    rest = len(running) - len({*running} & {*going})
-    if not going or 2 * len(running) <= len(servers) or 2 * rest > len(servers):
+    servers, names = [node.name for node in members.cluster.servers], {node.name for node in nodes}
+    running, going = members.running_servers(), [name for name in servers if name in names]
+    if not is_lost_without(servers, running, going):
         return []
-    text = (
-        f"without {', '.join(going)} etcd has no quorum, {rest} of {len(servers)} servers: the API"
-    )
+    rest = f"{len(members.running_servers(names))} of {len(servers)} servers"
+    text = f"without {', '.join(going)} etcd has no quorum, {rest}: the API"
     back = f"k3dasync node start {' '.join(going)}"
     return [f"{text} answers nothing until enough of them run again: {back}"]
 

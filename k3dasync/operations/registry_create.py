@@ -150,9 +150,8 @@ class _Create:
         )
         node = lone_registry(asked.spec, choice, network=asked.network, run=self._run.id)
         present = {volume.name for volume in world.volumes}
-        mounted = mounted_volumes(asked.spec.volumes, self._run.id)
-        volumes = {one.name: one for one in mounted if one.name not in present}
-        graph = tasks.alone(node, choice.registry, tuple(volumes.values()), self._run.id)
+        volumes = tuple(mounted_volumes(asked.spec.volumes, self._run.id, present))
+        graph = tasks.alone(node, choice.registry, volumes, self._run.id)
         return choice.registry, graph
 
     async def _walk(self, registry: Registry, graph: Graph[ClusterTask]) -> None:

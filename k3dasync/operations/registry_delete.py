@@ -7,6 +7,7 @@ from k3dasync.backend import Backend
 from k3dasync.cluster import APP, LABEL_NETWORK, LABEL_ROLE, Role
 from k3dasync.errors import NotFound
 from k3dasync.events import EventSink
+from k3dasync.grammar.names import with_prefix
 from k3dasync.graph import Graph
 from k3dasync.journal import cluster_lock, place_of
 from k3dasync.operations import _registry_run
@@ -74,7 +75,7 @@ async def delete(
             )
             return True
 
-    asked = [*(one.name for one in found), *map(_whole_name, absent)]
+    asked = [*(one.name for one in found), *map(with_prefix, absent)]
     ends = await each(asked, delete_one, stop=stop or Stop(), undone="not deleted")
     if ends.failures:
         raise merged(ends.failures)
@@ -130,7 +131,3 @@ async def _inspected(name: str, runtime: EngineReader) -> ContainerDetail | None
         return await runtime.inspect_container(name)
     except NotFound:
         return None
-
-
-def _whole_name(name: str) -> str:
-    return name if name.startswith("k3d-") else f"k3d-{name}"

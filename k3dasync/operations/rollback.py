@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from k3dasync.backend import Backend
 from k3dasync.events import EventSink
+from k3dasync.grammar.names import spellings
 from k3dasync.journal import cluster_lock, past_runs, place_of, thing_of
 from k3dasync.operations._recover import recover, refuse_other_engine
 from k3dasync.runtime import EngineFacts
@@ -38,7 +39,7 @@ async def rollback(
 
 def _registries(name: str) -> Iterator[str]:
     """Yield the places of registries of that name, `k3d-` or not, that have logs."""
-    for one in (name, f"k3d-{name}"):
+    for one in spellings(name):
         if past_runs(place := place_of("registry", one)):
             yield place
 

@@ -1,6 +1,7 @@
 """What a cluster has for itself besides containers, and the mark on it. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from k3dasync import __version__
 from k3dasync.cluster import (
@@ -12,6 +13,7 @@ from k3dasync.cluster import (
     volume_name,
 )
 from k3dasync.grammar import volumes
+from k3dasync.grammar.names import PREFIX
 from k3dasync.runtime import NetworkSpec, VolumeSpec
 from k3dasync.spec import ClusterSpec
 
@@ -35,26 +37,26 @@ def own_volumes(
     Those that go with the cluster have its *labels*: the one for images, and as with k3d those
     whose names begin with `k3d-`.
     """
-    if spec.image_volume and not spec.external_image_volume:
-        names = {volume_name(spec.name): labels}
-    else:
-        names = {}
-    for one in mounted_volumes([one.value for one in spec.volumes], labels[LABEL_RUN]):
-        names.setdefault(one.name, labels if one.name.startswith("k3d-") else one.labels)
-    for name, own in names.items():
-        if name not in present:
-            yield VolumeSpec(name=name, labels=own)
+    made, image = set(present), volume_name(spec.name)
+    if spec.image_volume and not spec.external_image_volume and image not in made:
+        yield VolumeSpec(name=image, labels=labels)
+        made.add(image)
+    for one in mounted_volumes([one.value for one in spec.volumes], labels[LABEL_RUN], made):
+        yield replace(one, labels=labels) if one.name.startswith(PREFIX) else one
 
 
-def mounted_volumes(mappings: Iterable[str], run: str) -> Iterator[VolumeSpec]:
-    """Yield the named volumes of *mappings*, which the engine would make too, unmarked.
+def mounted_volumes(
+    mappings: Iterable[str], run: str, present: Collection[str]
+) -> Iterator[VolumeSpec]:
+    """Yield the named volumes of *mappings* that the engine would make too, unmarked.
 
     They are their user's and stay when what mounts them goes; the run that has made them takes them
     back if it fails.
     """
-    for mapping in map(volumes.parse, mappings):
-        if mapping.is_named:
-            yield VolumeSpec(name=mapping.source, labels=own_labels(run))
+    named = [one.source for one in map(volumes.parse, mappings) if one.is_named]
+    for name in dict.fromkeys(named):
+        if name not in present:
+            yield VolumeSpec(name=name, labels=own_labels(run))
 
 
 def own_network(spec: ClusterSpec, run: str, choice: NetworkChoice) -> NetworkSpec:

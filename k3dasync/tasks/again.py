@@ -68,7 +68,7 @@ class StartWhereItWas:
 
     async def run(self, context: Context) -> None:
         fillers = iter(self.fillers)
-        while given := await self._is_elsewhere(context):
+        while given := await self._wrong_address(context):
             context.watch.expect_stop(self.node.name)
             await context.runtime.stop_container(self.node.name, grace=0)
             is_gap = IPv4Address(given) < IPv4Address(self.address)
@@ -78,7 +78,7 @@ class StartWhereItWas:
             context.report.progress(f"{filler.name} is started first, and takes {given}")
             await _start_now(filler, context)
 
-    async def _is_elsewhere(self, context: Context) -> str:
+    async def _wrong_address(self, context: Context) -> str:
         """Start it and return the address that it was given, empty if that is its own."""
         await _start_now(self.node, context)
         found = (await context.runtime.inspect_container(self.node.name)).state.addresses

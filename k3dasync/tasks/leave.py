@@ -99,7 +99,7 @@ class Drain:
                     continue
                 if done.code == 0:
                     return
-                why = done.err.decode(errors="replace").strip().rpartition("\n")[2]
+                why = done.last_line
                 break
         context.report.progress(f"not drained: {why}")
 

@@ -34,6 +34,7 @@ LAYERS: list[set[str]] = [
         "jsonlines",
         "loglines",
         "gather",
+        "locks",
         "grammar",
         "kubernetes",
         "etcd",

@@ -1,9 +1,13 @@
 """Deletes and stops of nodes that do not get through: who stays works, who goes is named."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
 from k3dasync import nginx
+from k3dasync.backend import Backend
 from k3dasync.cluster import Role
 from k3dasync.errors import EngineError, Interrupted, TaskFailed
 from k3dasync.etcd import EtcdRefused
@@ -44,6 +48,16 @@ SERVER, AGENT = "k3d-dev-server-2", "k3d-dev-agent-1"
 WITHIN = GrowOptions(seconds=600)
 
 
+@asynccontextmanager
+async def ha_cluster() -> AsyncIterator[tuple[FakeRuntime, Backend, Faults]]:
+    """Yield a cluster of three servers and two agents; the faults have no orders yet."""
+    faults = Faults()
+    async with FakeRuntime(faults=faults) as runtime:
+        backend = backend_of(runtime)
+        await create(HA, backend=backend)
+        yield runtime, backend, faults
+
+
 async def ports(runtime: FakeRuntime) -> dict[str, list[str]]:
     values = nginx.read_values(await runtime.read_file("k3d-dev-serverlb", nginx.VALUES_PATH))
     assert values is not None
@@ -78,10 +92,8 @@ def stopping(wish: Stop, verb: str, name: str, nth: int = 1) -> Fault:
 )
 async def test_a_stopped_delete_leaves_the_node_as_it_was(verb: str, name: str, nth: int) -> None:
     """While it is drained, while the load balancer is told, while etcd is asked."""
-    faults, wish, keeper = Faults(), Stop(), Keeper()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    wish, keeper = Stop(), Keeper()
+    async with ha_cluster() as (runtime, backend, faults):
         before = await seen(runtime)
         faults.orders = (stopping(wish, verb, name, nth),)
         with pytest.raises(Interrupted, match=f"deleted: {SERVER}"):
@@ -99,10 +111,8 @@ async def test_a_stopped_delete_leaves_the_node_as_it_was(verb: str, name: str, 
 @pytest.mark.parametrize("verb", ["remove_container", "delete_secret", "delete_node"])
 async def test_what_has_begun_to_go_is_named_and_finished_by_the_next_delete(verb: str) -> None:
     """There is no way back: the error names nodes and the command, which does the rest."""
-    faults, wish = Faults(), Stop()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    wish = Stop()
+    async with ha_cluster() as (runtime, backend, faults):
         faults.orders = (stopping(wish, verb, "*"),)
         with pytest.raises(Interrupted) as caught:
             await delete_nodes([SERVER], backend=backend, stop=wish)
@@ -128,10 +138,7 @@ async def test_a_killed_delete_is_taken_back_or_finished(
 ) -> None:
     """By a rollback the node works as before; another delete deletes it."""
     kill = Fault(trouble=Kill(), verb=verb, name=name, nth=2 if verb == "execute" else 1)
-    faults = Faults()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    async with ha_cluster() as (runtime, backend, faults):
         before = await seen(runtime)
         faults.orders = (kill,)
         with pytest.raises((ProcessKilled, BaseExceptionGroup)):
@@ -150,10 +157,8 @@ async def test_a_killed_delete_is_taken_back_or_finished(
 @virtual_time
 async def test_of_several_nodes_those_that_cannot_go_stay() -> None:
     """Etcd refuses: the server works as before, the agent is gone, also from the ports."""
-    faults, keeper = Faults(), Keeper()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    keeper = Keeper()
+    async with ha_cluster() as (runtime, backend, faults):
         api = await config(runtime)
         faults.orders = (Fault(trouble=Fail(EtcdRefused("no")), verb="remove_member", times=10**6),)
         with pytest.raises(TaskFailed, match=f"leave:{SERVER}") as caught:
@@ -172,10 +177,8 @@ async def test_of_several_nodes_those_that_cannot_go_stay() -> None:
 @virtual_time
 async def test_who_was_cordoned_before_stays_cordoned() -> None:
     """Only what the delete has done is taken back."""
-    faults, wish = Faults(), Stop()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    wish = Stop()
+    async with ha_cluster() as (runtime, backend, faults):
         await runtime.execute("k3d-dev-server-0", ["kubectl", "cordon", AGENT])
         faults.orders = (stopping(wish, "write_files", "k3d-dev-serverlb"),)
         with pytest.raises(Interrupted):
@@ -186,10 +189,7 @@ async def test_who_was_cordoned_before_stays_cordoned() -> None:
 @virtual_time
 async def test_a_killed_delete_of_a_node_does_not_keep_the_cluster() -> None:
     """Stopped since, its nodes cannot be uncordoned, and need not be."""
-    faults = Faults()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    async with ha_cluster() as (runtime, backend, faults):
         faults.orders = (Fault(trouble=Kill(), verb="write_files", name="k3d-dev-serverlb"),)
         with pytest.raises((ProcessKilled, BaseExceptionGroup)):
             await delete_nodes([AGENT], backend=backend)
@@ -203,9 +203,7 @@ async def test_a_killed_delete_of_a_node_does_not_keep_the_cluster() -> None:
 @virtual_time
 async def test_a_node_whose_container_went_without_a_word() -> None:
     """Refused while it is Ready, as it may run elsewhere; then its cluster forgets it."""
-    async with FakeRuntime() as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    async with ha_cluster() as (runtime, backend, _):
         await create(ClusterSpec(name="other"), backend=backend)
         for name in (SERVER, AGENT):
             await runtime.remove_container(name, {})
@@ -224,10 +222,8 @@ async def test_a_node_whose_container_went_without_a_word() -> None:
 @virtual_time
 async def test_a_stopped_scale_names_what_became_of_the_nodes() -> None:
     """As a delete of nodes does."""
-    faults, wish = Faults(), Stop()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    wish = Stop()
+    async with ha_cluster() as (runtime, backend, faults):
         before = await seen(runtime)
         faults.orders = (stopping(wish, "write_files", "k3d-dev-serverlb"),)
         with pytest.raises(Interrupted, match=f"; not deleted: {AGENT}, k3d-dev-agent-0"):
@@ -238,10 +234,8 @@ async def test_a_stopped_scale_names_what_became_of_the_nodes() -> None:
 @virtual_time
 async def test_a_server_that_does_not_stop_gets_connections_as_before() -> None:
     """The engine refuses: it runs on, and the load balancer knows."""
-    faults, keeper = Faults(), Keeper()
-    async with FakeRuntime(faults=faults) as runtime:
-        backend = backend_of(runtime)
-        await create(HA, backend=backend)
+    keeper = Keeper()
+    async with ha_cluster() as (runtime, backend, faults):
         before = await seen(runtime)
         refusal = Fail(EngineError("stop", f"container {SERVER}", "no"))
         faults.orders = (Fault(trouble=refusal, verb="stop_container", times=10**6),)
@@ -258,10 +252,8 @@ async def test_a_stop_that_has_begun_is_not_cut() -> None:
         ("write_files", "k3d-dev-serverlb", Status.RUNNING),
         ("stop_container", SERVER, Status.EXITED),
     ):
-        faults, wish = Faults(), Stop()
-        async with FakeRuntime(faults=faults) as runtime:
-            backend = backend_of(runtime)
-            await create(HA, backend=backend)
+        wish = Stop()
+        async with ha_cluster() as (runtime, backend, faults):
             before = await config(runtime)
             faults.orders = (stopping(wish, verb, name),)
             is_stopped = expected is Status.EXITED
